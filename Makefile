@@ -1,0 +1,46 @@
+# Greenwarden's tasks. Needed beforehand: Python 3.11 or newer, make, and a way to a Python package index.
+#   make demo    see the whole of it at work, in about three minutes
+#   make test    install the servers that the tests talk to (as root), then check and test everything
+#   make check   style, types, and the lock in step with pyproject.toml
+#   make lock    choose versions anew from pyproject.toml
+# PYTHON=/path/to/python3 chooses the interpreter that .venv is made with.
+
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+PIP := $(PY) -m pip --disable-pip-version-check
+ARGS ?=
+
+.PHONY: demo test check lock install
+
+demo: $(STAMP)
+	@$(PY) -m greenwarden demo $(ARGS)
+
+test: $(STAMP)
+	@.ci/real-parts
+	@$(MAKE) --no-print-directory check
+	$(PY) -m pytest -n auto --dist loadfile $(ARGS)
+
+check: $(STAMP)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(PIP) check
+	$(PY) -m pytest tests/test_repository.py
+
+# Versions and hashes only: no host of a package index may enter the lock.
+lock: $(STAMP)
+	$(PIP) install --quiet uv
+	$(VENV)/bin/uv pip compile pyproject.toml --all-extras --group build --universal --python-version 3.11 \
+	  --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
+	  --quiet $(ARGS) --output-file requirements.lock
+
+install: $(STAMP)
+
+# The stamp is made last, so that an installation that broke off is begun again.
+$(STAMP): requirements.lock pyproject.toml
+	@.ci/venv $(VENV)
+	@echo "Installing what requirements.lock names into $(VENV) (a minute or two, once)"
+	@$(PIP) install --quiet --require-hashes --requirement requirements.lock
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@

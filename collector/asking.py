@@ -1,0 +1,129 @@
+"""One device, once: what ``greenwarden read`` asks for. The running collector is not disturbed."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from building.clock import Clock
+from building.errors import ConfigError, LinkDown, MeterRefused, NoAnswer
+from building.readings import Flaw, Grade, Reading, with_flaws
+from building.site import Device, Link, Site
+from collector.decoding import Decoder, Flaws
+from collector.health import DeviceHealth, LinkHealth
+from collector.links.modbus_tcp import ModbusTcpLink
+from collector.links.mqtt import MqttLink
+from collector.listening import MqttListener
+from collector.planning import Block, limits_of, plan, points_of
+from collector.profiles import Profile, load_profile
+from collector.service import Credentials, access_of, endpoint_of, timeout_of
+
+
+class Answer(NamedTuple):
+    """What one device said: the reading, and for Modbus each request with the raw registers it brought."""
+
+    reading: Reading
+    blocks: tuple[tuple[Block, bytes], ...] = ()
+
+
+async def read_once(
+    site: Site,
+    device_id: str,
+    clock: Clock,
+    *,
+    endpoints: Mapping[str, str] | None = None,
+    credentials: Credentials | None = None,
+    profiles_folder: Path | None = None,
+    patience: float = 30.0,
+) -> Answer:
+    """Ask a Modbus device for all its points now, or wait ``patience`` real seconds for an MQTT device to speak.
+
+    Raises ConfigError when it cannot be asked; NoAnswer, BadFrame, LinkDown as the line does; MeterRefused when it
+    refuses all of its registers (those it refuses singly become flaws).
+    """
+    device = site.device.get(device_id)
+    if device is None:
+        raise ConfigError(f"there is no device '{device_id}'; known are {', '.join(sorted(site.device))}")
+    link = site.link.get(device.link or "")
+    if link is None or device.profile is None:
+        raise ConfigError(f"device '{device_id}' has no link and cannot be asked; it is fed by replay or by hand")
+    profile = load_profile(device.profile, profiles_folder)
+    if link.modbus is not None:
+        return await _ask(device, profile, link, clock, endpoints or {})
+    return await _wait(site, device, profile, link, clock, endpoints or {}, credentials or {}, patience)
+
+
+async def _ask(device: Device, profile: Profile, link: Link, clock: Clock, endpoints: Mapping[str, str]) -> Answer:
+    blocks = plan(points_of(profile, device), limits_of(profile))
+    endpoint = endpoint_of(link, endpoints)
+    line = ModbusTcpLink(endpoint.host, endpoint.port, timeout=timeout_of(link, clock))
+    answers: list[bytes | None] = []
+    flaws: Flaws = {}
+    assert device.unit is not None
+    try:
+        for block in blocks:
+            try:
+                answers.append(await line.read(device.unit, block.function, block.address, block.length))
+            except MeterRefused as refused:
+                if block is blocks[-1] and not any(answers):
+                    raise
+                answers.append(None)
+                names = [point.row.quantity for point in block.points if point.row.quantity]
+                flaws |= dict.fromkeys(names, Flaw(Grade.BAD, f"the device {refused}"))
+    finally:
+        await line.close()
+    values, found = Decoder(profile, device, blocks).decode(answers)
+    heard = tuple((block, data) for block, data in zip(blocks, answers, strict=True) if data is not None)
+    return Answer(with_flaws(device.id, clock.now(), values, flaws | found), heard)
+
+
+async def _wait(
+    site: Site,
+    device: Device,
+    profile: Profile,
+    link: Link,
+    clock: Clock,
+    endpoints: Mapping[str, str],
+    credentials: Credentials,
+    patience: float,
+) -> Answer:
+    endpoint = endpoint_of(link, endpoints)
+    listener = MqttListener(link.id, [(device, profile, DeviceHealth(link.id))], clock, site.site.tz, LinkHealth())
+    down: asyncio.Future[LinkDown] = asyncio.get_running_loop().create_future()
+
+    def on_state(state: LinkDown | None) -> None:
+        if state is not None and not down.done():
+            down.set_result(state)
+
+    line = MqttLink(
+        endpoint.host,
+        endpoint.port,
+        listener.topics,
+        client_id=f"greenwarden-{secrets.token_hex(4)}",  # the collector's own id would end its session
+        access=access_of(link, endpoint, credentials),
+        now=clock.now,
+        on_state=on_state,
+        persistent=False,
+    )
+
+    async def first() -> Reading:
+        async for batch in line.batches():
+            readings = listener.readings(batch)
+            batch.acknowledge()
+            if readings:
+                return readings[0]
+        raise AssertionError("batches have no end")
+
+    async with line:
+        waiting = asyncio.create_task(first(), name=f"read {device.id}")
+        either: list[asyncio.Future[Any]] = [waiting, down]
+        done, _ = await asyncio.wait(either, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+        if waiting in done:
+            return Answer(waiting.result())
+        waiting.cancel()
+    if down.done():
+        raise down.result()
+    raise NoAnswer(f"device '{device.id}' has published nothing within {patience:g} s; check topic: {device.topic}")

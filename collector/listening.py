@@ -1,0 +1,145 @@
+"""MQTT messages of one broker to readings: routes, retained and repeated messages, and what cannot be read."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import tzinfo
+from typing import Final, NamedTuple
+
+from building.clock import Clock
+from building.durations import format_duration
+from building.errors import BadFrame, LinkDown
+from building.readings import Flaw, Grade, Quality, Reading, no_answer, with_flaws
+from building.site import Device
+from collector.health import DeviceHealth, LinkHealth
+from collector.links.mqtt import Batch, Message, MqttLink
+from collector.payloads import Decoded, PayloadDecoder, topics_of
+from collector.polling import Publish
+from collector.profiles import Profile
+from collector.stream import Acknowledge, Stream
+
+log = logging.getLogger(__name__)
+
+_RETAINED: Final = Quality(Grade.SUSPECT, "kept by the broker from earlier; how old it is nobody knows")
+
+
+class _Route(NamedTuple):
+    decoder: PayloadDecoder
+    device: Device
+    health: DeviceHealth
+
+
+class MqttListener:
+    """Turns the messages of one link into readings of its devices."""
+
+    def __init__(
+        self,
+        ident: str,
+        devices: Sequence[tuple[Device, Profile, DeviceHealth]],
+        clock: Clock,
+        tz: tzinfo,
+        health: LinkHealth,
+    ) -> None:
+        self._ident = ident
+        self._clock = clock
+        self._health = health
+        self._devices = [(device, device_health) for device, _, device_health in devices]
+        self._routes: dict[str, list[_Route]] = {}
+        self._last: dict[str, bytes] = {}  # payload by topic, to know a repeated delivery
+        self._told: dict[str, str] = {}  # what was said about a device's bad messages
+        self._down: LinkDown | None = None
+        self._tell_down = False
+        for device, profile, device_health in devices:
+            for topic, decoder in topics_of(profile, device, tz):
+                self._routes.setdefault(topic, []).append(_Route(decoder, device, device_health))
+
+    @property
+    def topics(self) -> list[str]:
+        """What to subscribe to."""
+        return sorted(self._routes)
+
+    async def run(self, link: MqttLink, stream: Stream) -> None:
+        """Publish readings until cancelled. A batch is acknowledged when every keeper of the stream has it safe."""
+        async for batch in link.batches():
+            self._health.dropped = link.dropped
+            await self._pass_on(self.readings(batch), batch.acknowledge, stream)
+
+    @staticmethod
+    async def _pass_on(readings: list[Reading], acknowledge: Acknowledge, stream: Stream) -> None:
+        if readings:
+            await stream.publish(readings, acknowledge)
+        else:
+            acknowledge()
+
+    def readings(self, batch: Batch) -> list[Reading]:
+        """What a batch says; messages that say nothing leave nothing."""
+        found: list[Reading] = []
+        for message in batch.messages:
+            self._health.messages += 1
+            if message.again and self._last.get(message.topic) == message.payload:
+                self._health.duplicates += 1
+                continue
+            self._last[message.topic] = message.payload
+            for route in self._routes.get(message.topic, ()):
+                reading = self._reading(route, message)
+                if reading is not None:
+                    found.append(reading)
+        return found
+
+    def _reading(self, route: _Route, message: Message) -> Reading | None:
+        device, health = route.device.id, route.health
+        try:
+            decoded = route.decoder.decode(message.payload)
+        except BadFrame as error:
+            health.errors["unreadable"] += 1
+            self._tell(device, f"{message.topic}: {error}")
+            return None
+        if decoded.flaws:
+            health.errors["flawed"] += 1
+            self._tell(device, "; ".join(flaw.reason for flaw in decoded.flaws.values()))
+        else:
+            self._told.pop(device, None)
+        if not decoded.values and not decoded.flaws:
+            return None
+        health.answered += 1
+        health.silent_since = None
+        reading = _dated(route, message, decoded)
+        health.last_reading_at = max(health.last_reading_at or 0, reading.taken_at)
+        return reading
+
+    def _tell(self, device: str, sentence: str) -> None:
+        """Once, until the device sends something sound again."""
+        if device not in self._told:
+            log.warning("device %s: %s", device, sentence)
+            self._told[device] = sentence
+
+    # -- the broker comes and goes ------------------------------------------------------------------------------------
+
+    async def state_changed(self, down: LinkDown | None, publish: Publish) -> None:
+        """Said once each way; while the broker is gone, its devices are silent."""
+        now = self._clock.now()
+        if down is None:
+            self._health.connections += 1
+            if self._health.down_since is not None:
+                log.warning("link %s is back after %s", self._ident, format_duration(now - self._health.down_since))
+            self._health.down_since = None
+            return
+        self._health.errors["LinkDown"] += 1
+        self._health.down_since = now
+        log.warning("link %s is down: %s", self._ident, down)
+        for _, health in self._devices:
+            health.silent_since = health.silent_since or now
+        await publish([no_answer(device.id, now, str(down)) for device, _ in self._devices])
+
+
+def _dated(route: _Route, message: Message, decoded: Decoded) -> Reading:
+    """The arrival is the time of a live message; a retained one is as old as it says itself, else suspect."""
+    device = route.device.id
+    if not message.retained or route.decoder.trusted:
+        return with_flaws(device, message.arrived_at, decoded.values, decoded.flaws)
+    if decoded.told_at is not None and decoded.told_at <= message.arrived_at:
+        return with_flaws(device, decoded.told_at, decoded.values, decoded.flaws)
+    worst = max([_RETAINED.grade, *(flaw.grade for flaw in decoded.flaws.values())])
+    flaws: dict[str, Flaw] = dict(decoded.flaws)
+    return Reading(device, message.arrived_at, decoded.values, Quality(worst, _RETAINED.reason, flaws))

@@ -1,0 +1,218 @@
+"""MQTT payloads to quantities, by the topics of a profile. Pure.
+
+Only what a message says becomes a value: a missing field stays absent, ``null`` and what cannot be read become flaws.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import tzinfo
+from fractions import Fraction
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from building.errors import BadFrame
+from building.instants import EARLIEST, from_iso
+from building.quantities import QUANTITIES, Nature, Quantity, implausible
+from building.readings import Flaw, Grade
+from building.site import Device
+from collector.decoding import NO_VALUE, Flaws, Values
+from collector.profiles import Profile, Topic, TopicPoint
+from collector.units import conversion, convertible
+
+LARGEST_PAYLOAD: Final = 256 * 1024  # bytes; a plug's telemetry has a few hundred
+
+_STATES: Final[Mapping[str, int]] = {
+    "on": 1, "off": 0, "true": 1, "false": 0, "1": 1, "0": 0, "online": 1, "offline": 0,
+}  # fmt: skip
+_MISSING: Final = object()
+_DECODE: Final = msgspec.json.Decoder().decode
+
+
+class Decoded(NamedTuple):
+    """What one message said. ``told_at`` is the device's own time in ms UTC, where it gave a believable one."""
+
+    values: Values
+    flaws: Flaws
+    told_at: int | None
+
+
+class _Field(NamedTuple):
+    point: TopicPoint
+    quantity: Quantity
+    paths: tuple[tuple[str, ...], ...]
+    unless: tuple[str, ...]
+    words: Mapping[str, str | int]
+
+
+class PayloadDecoder:
+    """Reads the payloads of one topic of one device."""
+
+    def __init__(self, topic: Topic, device: Device, tz: tzinfo) -> None:
+        self.device = device.id
+        self.trusted = topic.trusted
+        self._channel = device.channel
+        self._tz = tz
+        self._root = _parts(topic.root)
+        self._time = _parts(topic.time)
+        self._fields = [_field(point, device) for point in topic.values]
+        self._wants_object = any(field.paths for field in self._fields)
+
+    def decode(self, payload: bytes) -> Decoded:
+        """Values, flaws and time in ``payload``. Raises BadFrame, saying why, for one that cannot be read at all."""
+        if len(payload) > LARGEST_PAYLOAD:
+            raise BadFrame(f"the message is {len(payload)} bytes long; more than {LARGEST_PAYLOAD} are not read")
+        content = self._content(payload)
+        body = _find(content, self._root) if self._root else content
+        values: Values = {}
+        flaws: Flaws = {}
+        for field in self._fields:
+            raw = _raw(field, body)
+            if raw is _MISSING or (isinstance(raw, list) and field.point.many == "skip" and self._channel is None):
+                continue
+            found = self._value(field, raw, body)
+            if isinstance(found, Flaw):
+                flaws[field.quantity.name] = found
+                continue
+            values[field.quantity.name] = found
+            if reason := implausible(field.quantity.name, found):
+                flaws[field.quantity.name] = Flaw(Grade.BAD, reason)
+        return Decoded(values, flaws, self._told_at(body))
+
+    def _content(self, payload: bytes) -> Any:
+        if self._wants_object:
+            try:
+                content = _DECODE(payload)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                if any(field.point.bare for field in self._fields):
+                    return _text(payload)
+                raise BadFrame(f"the message is not JSON ({error})") from None
+            if isinstance(content, dict) or any(field.point.bare for field in self._fields):
+                return content
+            raise BadFrame("the message is JSON, but no object with names and values")
+        return _text(payload)
+
+    def _value(self, field: _Field, raw: Any, body: Any) -> float | str | Flaw:
+        if isinstance(raw, list):
+            raw = _chosen(field, raw, self._channel)
+        if raw is None:
+            return NO_VALUE
+        if isinstance(raw, Flaw):
+            return raw
+        if field.words or field.quantity.nature in (Nature.STATE, Nature.WORD):
+            return _word(field, raw)
+        return _number(field, raw, body)
+
+    def _told_at(self, body: Any) -> int | None:
+        said = _find(body, self._time) if self._time else _MISSING
+        try:
+            if isinstance(said, str):
+                moment = from_iso(said, self._tz)
+            elif isinstance(said, int | float) and not isinstance(said, bool):
+                moment = int(said if said > 1e11 else said * 1000)  # Unix time in milliseconds or seconds
+            else:
+                return None
+        except (ValueError, OverflowError, OSError):
+            return None
+        return moment if moment >= EARLIEST else None
+
+
+def topics_of(profile: Profile, device: Device, tz: tzinfo) -> list[tuple[str, PayloadDecoder]]:
+    """The topics to subscribe to for ``device``, each with what reads it."""
+    names = {"topic": device.topic or "", "channel": device.channel or 0, "channel1": (device.channel or 0) + 1}
+    return [(_filled(topic.topic, names), PayloadDecoder(topic, device, tz)) for topic in profile.topics]
+
+
+def _filled(text: str, names: Mapping[str, object]) -> str:
+    for name, value in names.items():
+        text = text.replace("{" + name + "}", str(value))
+    return text
+
+
+def _field(point: TopicPoint, device: Device) -> _Field:
+    channel = device.channel or 0
+    names = {"channel": channel, "channel1": channel + 1}
+    paths = tuple(_parts(_filled(path, names)) for path in point.path)
+    words = {word.lower(): meaning for word, meaning in point.words.items()}
+    return _Field(point, QUANTITIES[point.quantity], paths, _parts(point.unless), words)
+
+
+def _parts(path: str) -> tuple[str, ...]:
+    return tuple(path.split(".")) if path else ()
+
+
+def _text(payload: bytes) -> str:
+    try:
+        return payload.decode("utf-8").strip()
+    except UnicodeDecodeError:
+        raise BadFrame("the message is not UTF-8 text") from None
+
+
+def _find(body: Any, parts: Sequence[str]) -> Any:
+    """What stands at a path; ``*`` is the first object below which the rest is found."""
+    for place, part in enumerate(parts):
+        if not isinstance(body, dict):
+            return _MISSING
+        if part == "*":
+            rest = parts[place + 1 :]
+            found = (_find(child, rest) for child in body.values())
+            return next((one for one in found if one is not _MISSING), _MISSING)
+        body = body.get(part, _MISSING)
+    return body
+
+
+def _raw(field: _Field, body: Any) -> Any:
+    if not isinstance(body, dict):
+        return body if (field.point.bare or not field.paths) and body is not _MISSING else _MISSING
+    if field.unless and _find(body, field.unless) is not _MISSING:
+        return _MISSING
+    return next((raw for path in field.paths if (raw := _find(body, path)) is not _MISSING), _MISSING)
+
+
+def _chosen(field: _Field, raws: list[Any], channel: int | None) -> Any:
+    """One of a list: the device's channel, else the sum or mean as the page says."""
+    name = field.quantity.name
+    if channel is not None:
+        return raws[channel] if channel < len(raws) else Flaw(Grade.BAD, f"{name}: there is no channel {channel}")
+    if field.point.many is None or not raws:
+        return Flaw(Grade.BAD, f"{name}: the device has {len(raws)} channels; say which by channel:")
+    if not all(isinstance(raw, int | float) and not isinstance(raw, bool) for raw in raws):
+        return Flaw(Grade.BAD, f"{name}: not all of its {len(raws)} channels are numbers")
+    total = math.fsum(raws)
+    return total / len(raws) if field.point.many == "mean" else total
+
+
+def _word(field: _Field, raw: Any) -> float | str | Flaw:
+    text = raw if isinstance(raw, str) else msgspec.json.encode(raw).decode()
+    known = field.words or (_STATES if field.quantity.nature is Nature.STATE else {w: w for w in field.quantity.words})
+    meaning = known.get(text.strip().lower())
+    if meaning is None:
+        return Flaw(Grade.BAD, f"{field.quantity.name}: {text[:40]!r} is none of {', '.join(known)}")
+    return meaning if isinstance(meaning, str) else float(meaning)
+
+
+def _number(field: _Field, raw: Any, body: Any) -> float | Flaw:
+    name = field.quantity.name
+    if isinstance(raw, str) and field.point.text:
+        try:
+            raw = float(raw)
+        except ValueError:
+            return Flaw(Grade.BAD, f"{name}: {raw[:40]!r} is no number")
+    if isinstance(raw, bool) or not isinstance(raw, int | float):
+        return Flaw(Grade.BAD, f"{name}: {str(raw)[:40]!r} is no number")
+    unit = field.point.unit
+    if unit.startswith("@"):
+        unit = _find(body, _parts(unit[1:]))
+        if unit is _MISSING:
+            unit = ""
+        elif not isinstance(unit, str) or not convertible(unit, field.quantity):
+            return Flaw(Grade.BAD, f"{name}: the device counts in {str(unit)[:20]!r}, which is not known")
+    factor, shift = conversion(unit, field.quantity)
+    factor *= Fraction(str(field.point.scale))
+    try:
+        value = raw * factor.numerator / factor.denominator + float(shift)
+    except OverflowError:
+        return NO_VALUE
+    return value if math.isfinite(value) else NO_VALUE

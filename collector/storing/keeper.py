@@ -1,0 +1,94 @@
+"""What the house must remember besides readings: rule memory, alerts, journal, audit.
+
+Named blobs and tables that only grow, in the embedded store's file or one of its own; another process may read while
+this one writes. Every call is one commit that survives a power cut.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+from building.errors import StoreAway
+
+_TABLES: Final = """
+CREATE TABLE IF NOT EXISTS kept_blobs (name TEXT PRIMARY KEY, data BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS kept_records (
+    id INTEGER PRIMARY KEY, list TEXT NOT NULL, at INTEGER NOT NULL, key TEXT NOT NULL, record TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS kept_by_time ON kept_records (list, at);
+CREATE INDEX IF NOT EXISTS kept_by_key ON kept_records (list, key, at);
+"""
+
+
+class Keeper:
+    """Blobs by name and records by table in the SQLite file ``path``. May be used from several threads.
+
+    Raises StoreAway when the disk is full, gone or locked.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        with self._told():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = FULL")
+            self._connection.executescript(_TABLES)
+
+    def __enter__(self) -> Keeper:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file; everything is on disk already."""
+        with self._lock:
+            self._connection.close()
+
+    def save(self, name: str, blob: bytes) -> None:
+        """Keep ``blob`` under ``name`` in place of what was there."""
+        with self._told():
+            self._connection.execute("INSERT OR REPLACE INTO kept_blobs VALUES (?, ?)", (name, blob))
+
+    def load(self, name: str) -> bytes | None:
+        """What was saved last under ``name``; None when nothing was."""
+        with self._told():
+            row = self._connection.execute("SELECT data FROM kept_blobs WHERE name = ?", (name,)).fetchone()
+        return bytes(row[0]) if row else None
+
+    def append(self, table: str, at: int, key: str, record: Mapping[str, object]) -> None:
+        """Add ``record`` (plain JSON values) to ``table``; ``at`` in ms since 1970 UTC, ``key`` to find it by."""
+        text = json.dumps(record, ensure_ascii=False)
+        with self._told():
+            self._connection.execute(
+                "INSERT INTO kept_records (list, at, key, record) VALUES (?, ?, ?, ?)", (table, at, key, text)
+            )
+
+    def records(self, table: str, *, since: int | None = None, key: str | None = None) -> list[dict[str, Any]]:
+        """The records of ``table`` in order of time, then of appending; from ``since`` on, with ``key``, or all."""
+        with self._told():
+            rows = self._connection.execute(
+                "SELECT record FROM kept_records WHERE list = ?1 AND (?2 IS NULL OR at >= ?2) "
+                "AND (?3 IS NULL OR key = ?3) ORDER BY at, id",
+                (table, since, key),
+            ).fetchall()
+        return [json.loads(text) for (text,) in rows]
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        with self._lock:
+            try:
+                yield
+            except sqlite3.Error as error:
+                raise StoreAway(
+                    f"{self._path.name} cannot be used ({error}); see that the disk has room and data/ may be written"
+                ) from error

@@ -1,0 +1,5 @@
+"""``python -m greenwarden``."""
+
+from greenwarden.cli import main
+
+main()

@@ -1,0 +1,49 @@
+"""How commands speak: tables and colour for people, JSON for programs, errors in one plain sentence."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import msgspec
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+_PIPED_WIDTH: Final = 160  # columns of tables that go to a file or another program
+
+out = Console(highlight=False)
+if not out.is_terminal:
+    out = Console(highlight=False, width=_PIPED_WIDTH)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say(text: str) -> None:
+    """A line for people. Names come from outside: they are text, never markup."""
+    out.print(escape(text))
+
+
+def complain(text: str) -> None:
+    """An error sentence on standard error."""
+    err.print(f"[bold red]error:[/] {escape(text)}" if err.is_terminal else f"error: {escape(text)}")
+
+
+def emit_json(content: Mapping[str, Any]) -> None:
+    """One JSON object on one line of standard output."""
+    sys.stdout.write(msgspec.json.encode(content).decode() + "\n")
+    sys.stdout.flush()
+
+
+def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]], *, right: Iterable[int] = ()) -> Table:
+    """A table; columns whose numbers are in ``right`` are aligned right."""
+    made = Table(
+        title=escape(title) or None, title_justify="left", title_style="bold", header_style="bold", box=SIMPLE_HEAD
+    )
+    to_the_right = set(right)
+    for number, column in enumerate(columns):
+        made.add_column(escape(column), justify="right" if number in to_the_right else "left", overflow="fold")
+    for row in rows:
+        made.add_row(*(escape(str(cell)) for cell in row))
+    return made

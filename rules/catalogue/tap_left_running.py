@@ -1,0 +1,60 @@
+"""Water runs without a break."""
+
+from __future__ import annotations
+
+from building.site import Device
+from rules.bench import Bench
+from rules.catalogue.page import Condition, Parameter, Rule, Text, Truth, Values, after
+
+
+def applies(device: Device) -> bool:
+    """Every water meter."""
+    return device.kind == "water"
+
+
+def wire(bench: Bench, device: Device, values: Values) -> Condition:
+    """From the flow where the meter tells it, else from the steps of its volume counter.
+
+    Between two steps of a counter nothing is known, so the count then runs from step to step: two steps closer than
+    the limit allows prove that water ran between them.
+    """
+    limit = values["flow_above"]
+    flow = bench.signal(device, "flow", bench.above(limit), summed=True)
+    steps = bench.steps(device, limit)
+
+    def running() -> Truth:
+        if flow.spoken:
+            return None if flow.unknown else flow.number > limit
+        return steps.running
+
+    def began() -> int:
+        return flow.heard if flow.spoken else steps.began
+
+    def proved() -> int:
+        return bench.memory.now if flow.spoken else steps.last
+
+    def head() -> float:
+        return 0.0 if flow.spoken else steps.step
+
+    return Condition(running, (flow, steps), (flow, steps.volume), began=began, proved=proved, head=head)
+
+
+RULE = Rule(
+    name="tap_left_running",
+    sentence=Text("水一直流，中间没有停过。", "Water runs without a break."),
+    title=Text("{place}：长流水（{device}）", "{place}: tap left running ({device})"),
+    advice=Text("请关紧水龙头；关不紧请报修。", "Close the tap; if it cannot be closed, call for repair."),
+    clause=Text("杜绝长流水", "No running taps (长流水)"),
+    severity="critical",
+    parameters=(
+        after(10, Text("连续用水多久后告警", "How long the water must run without a break")),
+        Parameter(
+            "flow_above", "L/min", 1.0, 0.01, 10_000.0, Text("流量超过此值视为用水", "Flow above which water runs")
+        ),
+    ),
+    kinds=("water",),
+    quantities=("flow", "volume"),
+    wasted="litres",
+    applies=applies,
+    wire=wire,
+)

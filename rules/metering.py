@@ -1,0 +1,115 @@
+"""How much a device has used since some moment: from its counter, else from its power or flow integrated."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from rules.cells import Memory, Signal
+
+COUNTER_TRUSTED_FROM: Final = 0.5
+"""kWh. Counters of small meters step by 0.01 kWh; from here on such a step is within 2 %. Below, power is better."""
+
+COVERED: Final = 0.95  # part of the time over which power must be known for its integral to stand for all of it
+
+
+class Used(NamedTuple):
+    """kWh and litres; None where nothing was measured. ``estimated`` when not measured on this very device and time."""
+
+    kwh: float | None = None
+    litres: float | None = None
+    estimated: bool = False
+
+
+class Meter:
+    """The signals from which one device's consumption is known; any of them may never speak."""
+
+    def __init__(
+        self,
+        memory: Memory,
+        *,
+        power: Signal,
+        energy: Signal,
+        volume: Signal,
+        flow: Signal,
+        rated: float | None,
+    ) -> None:
+        self._memory = memory
+        self._power, self._energy, self._volume, self._flow = power, energy, volume, flow
+        self._rated = rated
+
+    def mark(self, moment: int) -> tuple[float, ...]:
+        """Where every source stands at ``moment``; compare two marks to know what was used between them."""
+        joules, power_covered = self._integral(self._power, moment)
+        litres, flow_covered = self._integral(self._flow, moment)
+        return (
+            moment,
+            joules,
+            power_covered,
+            self._counter(self._energy, moment, self._slope(self._power, moment) / 3.6e9),
+            litres,
+            flow_covered,
+            self._counter(self._volume, moment, self._slope(self._flow, moment) / 6e7),
+        )
+
+    def wasted(
+        self,
+        mark: tuple[float, ...],
+        moment: int,
+        kind: str,
+        booked: tuple[float, float] | None,
+        share: float,
+        sharing: object,
+    ) -> Used:
+        """Consumption from ``mark`` to ``moment`` times ``share``, on top of what is ``booked`` already."""
+        here = self.mark(moment)
+        if kind == "litres":
+            litres = self._litres(mark, here)
+            return Used(litres=None if litres is None else litres * share + (booked or (0.0, 0.0))[1])
+        kwh, estimated = self._kwh(mark, here)
+        if kwh is None:
+            return Used()
+        return Used(kwh=kwh * share + (booked or (0.0, 0.0))[0], estimated=estimated or sharing is not None)
+
+    def _kwh(self, mark: tuple[float, ...], here: tuple[float, ...]) -> tuple[float | None, bool]:
+        elapsed = here[0] - mark[0]
+        counted = here[3] - mark[3] if self._energy.spoken else None
+        if self._power.spoken:
+            covered = here[2] - mark[2]
+            integrated = (here[1] - mark[1]) / 3.6e9
+            if counted is not None and (counted >= COUNTER_TRUSTED_FROM or covered < COVERED * elapsed):
+                return counted, False
+            return integrated, covered < COVERED * elapsed
+        if counted is not None:
+            return counted, False
+        if self._rated is None:
+            return None, False
+        return self._rated * elapsed / 3.6e9, True
+
+    def _litres(self, mark: tuple[float, ...], here: tuple[float, ...]) -> float | None:
+        if self._volume.spoken:
+            return (here[6] - mark[6]) * 1000
+        return (here[4] - mark[4]) / 60_000 if self._flow.spoken else None
+
+    def _integral(self, signal: Signal, moment: int) -> tuple[float, int]:
+        self._catch_up(signal, moment)
+        ahead = self._ahead(signal, moment)
+        return signal.total + (signal.value * ahead if ahead else 0.0), signal.covered + ahead  # type: ignore[operator]  # summed signals hold numbers
+
+    def _counter(self, signal: Signal, moment: int, per_ms: float) -> float:
+        self._catch_up(signal, moment)
+        return signal.total + signal.base + per_ms * self._ahead(signal, moment)
+
+    def _slope(self, signal: Signal, moment: int) -> float:
+        """Power in W (or flow in L/min) now, to carry a counter from its last reading to ``moment``."""
+        self._catch_up(signal, moment)
+        return 0.0 if signal.unknown else float(signal.value)
+
+    def _catch_up(self, signal: Signal, moment: int) -> None:
+        if self._memory.history is not None and signal.spoken:
+            self._memory.history.catch_up(signal, moment)
+
+    def _ahead(self, signal: Signal, moment: int) -> int:
+        """ms from the last reading to ``moment``, while that reading still says what is so."""
+        if signal.unknown or moment <= signal.heard:
+            return 0
+        return min(moment - signal.heard, signal.stale_after)

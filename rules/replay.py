@@ -1,0 +1,114 @@
+"""History through the same engine: readings from a file, alerts out, as live running would have raised them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final, NamedTuple
+
+import msgspec
+
+from building.instants import EARLIEST
+from building.readings import Reading
+from building.site import Site
+from rules.alerts import Alert, AlertDesk
+from rules.cells import Finding, Memory
+from rules.columns import cut_off, find
+from rules.engine import RuleEngine
+from rules.readings_file import Columns, read_readings
+
+__all__ = ["Replayed", "as_lines", "read_readings", "replay"]
+
+_BATCH: Final = 5_000
+
+Progress = Callable[[int, int], None]
+"""Called with how much is done and how much there is: readings, or values of columns."""
+
+
+class Replayed(NamedTuple):
+    """What a replay brought: one alert per stretch of waste in its final state, and how much went in."""
+
+    alerts: list[Alert]
+    readings: int  # taken; of columns, values
+    first: int | None  # ms, instant of the first reading taken
+    last: int | None
+    skipped: int  # readings from before 2000, or from the future
+
+
+def replay(
+    site: Site, source: Columns | Iterable[Reading], *, now: int | None = None, progress: Progress | None = None
+) -> Replayed:
+    """Run readings, in any order, through the rules of ``site``: columns from ``read_readings``, or readings singly.
+
+    Time ends with the last reading: what was still wasting then has ``ended`` None. ``now`` (ms) leaves out readings
+    from the future, unless all of them lie there, as simulated ones may. Both kinds of source give the same alerts.
+    """
+    if isinstance(source, Mapping):
+        return _replay_columns(site, source, now, progress)
+    ordered, skipped = _sensible(source, now)
+    engine = RuleEngine(site)
+    memory = engine.new_memory()
+    log = _Log(site)
+    for start in range(0, len(ordered), _BATCH):
+        batch = ordered[start : start + _BATCH]
+        log.take(engine.step(memory, batch))
+        if progress is not None:
+            progress(start + len(batch), len(ordered))
+    if not ordered:
+        return Replayed([], 0, None, None, skipped)
+    last = ordered[-1].taken_at
+    log.take(engine.tick(memory, last))
+    return Replayed(log.closed(engine, memory, last), len(ordered), ordered[0].taken_at, last, skipped)
+
+
+class _Log:
+    """The final state of every alert."""
+
+    def __init__(self, site: Site) -> None:
+        self._desk = AlertDesk(site)
+        self._final: dict[str, Alert] = {}
+
+    def take(self, findings: Iterable[Finding]) -> None:
+        for alert in self._desk.take(findings):
+            self._final[alert.id] = alert
+
+    def closed(self, engine: RuleEngine, memory: Memory, last: int) -> list[Alert]:
+        for alert in self._desk.refresh(engine, memory, last):
+            self._final[alert.id] = alert
+        return sorted(self._final.values(), key=lambda alert: (alert.raised, alert.rule, alert.device))
+
+
+def _replay_columns(site: Site, columns: Columns, now: int | None, progress: Progress | None) -> Replayed:
+    sensible = {key: cut_off(series, None) for key, series in columns.items()}
+    sensible = {key: series for key, series in sensible.items() if len(series.times)}
+    total = sum(len(series.times) for series in columns.values())
+    if not sensible:
+        return Replayed([], 0, None, None, total)
+    first = min(int(series.times[0]) for series in sensible.values())
+    if now is not None and first <= now:
+        sensible = {key: cut_off(series, now) for key, series in sensible.items()}
+        sensible = {key: series for key, series in sensible.items() if len(series.times)}
+    last = max(int(series.times[-1]) for series in sensible.values())
+    taken = sum(len(series.times) for series in sensible.values())
+    engine = RuleEngine(site)
+    memory = engine.new_memory()
+    log = _Log(site)
+    for findings in find(engine, memory, sensible):
+        log.take(findings)
+        if progress is not None:
+            share = (memory.now - first) / max(last - first, 1)
+            progress(round(taken * share), taken)
+    return Replayed(log.closed(engine, memory, last), taken, first, last, total - taken)
+
+
+def _sensible(readings: Iterable[Reading], now: int | None) -> tuple[list[Reading], int]:
+    every = sorted(readings, key=lambda reading: (reading.taken_at, reading.device))
+    kept = [reading for reading in every if reading.taken_at >= EARLIEST]
+    if now is not None and kept and kept[0].taken_at <= now:
+        kept = [reading for reading in kept if reading.taken_at <= now]
+    return kept, len(every) - len(kept)
+
+
+def as_lines(alerts: Iterable[Alert]) -> Iterator[bytes]:
+    """One JSON object per line."""
+    for alert in alerts:
+        yield msgspec.json.encode(alert.to_json()) + b"\n"

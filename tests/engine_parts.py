@@ -1,0 +1,87 @@
+"""A site with one device of each kind, and random streams of readings over it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from building.document import parse_document
+from building.readings import Reading
+from building.site import Site, build_site
+from rules.catalogue import check_rules
+
+START = 1_782_896_400_000  # 2026-07-01 17:00 in Shanghai, a Wednesday; work ends at 17:30
+MINUTE = 60_000
+
+SITE = """
+version: 1
+site: {name: hall, language: en, tariffs: {electricity: 0.8, water: 4.0}, factors: {grid_co2: 0.5}}
+departments: [{id: finance}]
+zones: [{id: "301", name: Room 301, department: finance}, {id: "302"}]
+devices:
+  - {id: lamp, kind: light, zone: "301", every: 1m}
+  - {id: meter, kind: electricity, circuit: lighting, zone: "302", every: 1m}
+  - {id: pir, kind: sensor, zone: "301", every: 1m, quantities: [occupancy]}
+  - {id: door, kind: sensor, zone: "302", reports: on_change, max_age: 1h}
+  - {id: plug, kind: plug, zone: "301", every: 1m}
+  - {id: ac, kind: aircon, zone: "302", every: 1m}
+  - {id: ac-meter, kind: electricity, circuit: aircon, zone: "302", every: 30s}
+  - {id: water, kind: water, zone: "302", every: 1m}
+  - {id: pulses, kind: water, every: 1m, litres_per_pulse: 10}
+"""
+
+
+def site(extra: str = "") -> Site:
+    return build_site(parse_document((SITE + extra).encode(), "devices.yaml"), [check_rules])
+
+
+_NAN = float("nan")
+_POWER = st.sampled_from([0.0, 3.0, 30.0, 60.0, 61.5, 900.0, _NAN, 1e12])
+_STATE = st.sampled_from([0.0, 1.0, 1.0, _NAN, 7.0])
+_TELLS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
+    "lamp": {"on": _STATE, "active_power": _POWER},
+    "meter": {"active_power": _POWER, "energy_import": st.sampled_from([5.0, 5.5, 6.0, 7.0, 0.0])},
+    "pir": {"occupancy": st.sampled_from([0.0, 0.0, 0.0, 1.0, _NAN]), "illuminance": st.just(100.0)},
+    "door": {"people": st.sampled_from([0.0, 0.0, 2.0]), "online": st.sampled_from([0.0, 1.0, 1.0])},
+    "plug": {"active_power": _POWER},
+    "ac": {
+        "running": st.sampled_from([0.0, 1.0, 1.0]),
+        "mode": st.sampled_from(["cool", "cool", "auto", "heat", "fan"]),
+        "setpoint": st.sampled_from([24.0, 24.5, 26.0, 22.0]),
+        "temperature": st.sampled_from([20.0, 25.0, 28.0]),
+    },
+    "ac-meter": {"active_power": _POWER, "energy_import": st.sampled_from([1.0, 1.2, 2.0, 9.0])},
+    "water": {"flow": st.sampled_from([0.0, 3.0, 6.0])},
+    "pulses": {"volume": st.sampled_from([1.0, 1.01, 1.02, 1.03, 1.04, 0.5])},
+}
+
+
+@st.composite
+def streams(draw: st.DrawFn, most: int = 120) -> list[Reading]:
+    """Readings by time and device, each device at most once an instant; values persist so that rules can fire."""
+    readings = {}
+    at = START
+    said: dict[tuple[str, str], Any] = {}
+    for _ in range(draw(st.integers(5, most))):
+        at += draw(st.sampled_from([0, 0, 1, 20_000, MINUTE, MINUTE, 2 * MINUTE, 5 * MINUTE, 20 * MINUTE]))
+        device = draw(st.sampled_from(sorted(_TELLS)))
+        values = {}
+        for quantity, values_of in _TELLS[device].items():
+            key = (device, quantity)
+            if key not in said or draw(st.integers(0, 3)) == 0:
+                said[key] = draw(values_of)
+            if draw(st.integers(0, 5)):
+                values[quantity] = said[key]
+        if values:
+            readings[(at, device)] = Reading(device, at, values)
+    return [readings[key] for key in sorted(readings)]
+
+
+def steady(device: str, values: dict[str, float | str], first: int, last: int, every: int = MINUTE) -> list[Reading]:
+    """The same values from minute ``first`` to minute ``last``."""
+    return [Reading(device, at, values) for at in range(START + first * MINUTE, START + last * MINUTE + 1, every)]
+
+
+def in_order(*series: list[Reading]) -> list[Reading]:
+    return sorted((reading for part in series for reading in part), key=lambda r: (r.taken_at, r.device))

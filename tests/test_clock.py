@@ -1,0 +1,73 @@
+"""Clocks that are handed in."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from building.clock import FastClock, ManualClock, SystemClock
+
+
+async def test_a_manual_clock_wakes_sleepers_in_order_each_at_its_own_moment() -> None:
+    clock = ManualClock(1000)
+    woken: list[tuple[str, int]] = []
+
+    async def sleeper(name: str, moment: int) -> None:
+        await clock.sleep_until(moment)
+        woken.append((name, clock.now()))
+
+    async with asyncio.TaskGroup() as group:
+        for name, moment in (("late", 5000), ("early", 2000), ("past", 500), ("too late", 9001)):
+            group.create_task(sleeper(name, moment))
+        await asyncio.sleep(0)
+        await clock.advance(8000)
+        assert clock.now() == 9000
+        await clock.advance(1)
+    assert woken == [("past", 1000), ("early", 2000), ("late", 5000), ("too late", 9001)]
+
+
+async def test_a_manual_clock_wakes_again_whoever_sleeps_on() -> None:
+    clock = ManualClock()
+    ticks: list[int] = []
+
+    async def ticker() -> None:
+        for moment in range(1000, 6000, 1000):
+            await clock.sleep_until(moment)
+            ticks.append(clock.now())
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(ticker())
+        await asyncio.sleep(0)
+        await clock.advance(5000)
+    assert ticks == [1000, 2000, 3000, 4000, 5000]
+
+
+async def test_a_sleeper_that_was_cancelled_does_not_disturb_the_others() -> None:
+    clock = ManualClock()
+    given_up = asyncio.create_task(clock.sleep_until(1000))
+    other = asyncio.create_task(clock.sleep_until(2000))
+    await asyncio.sleep(0)
+    given_up.cancel()
+    await clock.advance(2000)
+    await other
+
+
+async def test_a_fast_clock_runs_as_many_times_as_fast() -> None:
+    clock = FastClock(1_000_000, 10_000)
+    began = time.monotonic()
+    await clock.sleep_until(1_000_000 + 600_000)  # ten minutes in 60 ms
+    assert clock.now() >= 1_600_000
+    assert 0.055 < time.monotonic() - began < 10
+
+
+def test_a_fast_clock_that_stands_still_is_refused() -> None:
+    with pytest.raises(ValueError, match="above 0"):
+        FastClock(0, 0)
+
+
+async def test_the_system_clock_is_the_machines() -> None:
+    clock = SystemClock()
+    assert abs(clock.now() - time.time() * 1000) < 1000
+    await clock.sleep_until(clock.now() + 20)

@@ -1,0 +1,205 @@
+"""Storing: with the store there, away, refusing or killed, every reading is in it once or put aside with the reason."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from building.clock import ManualClock
+from building.errors import StoreAway, StoreRefused
+from building.readings import Reading
+from building.site import InfluxSettings, Secret, Site
+from collector.storing import DATABASE, StoredReadings, Storing
+from collector.storing.refused import WhollyRefused
+from tests.parts import Influxd, VictoriaMetrics, eventually
+from tests.storing_parts import START, Batches, MemoryStore, alert, every_kind_of_reading, small_site
+
+Points = Callable[[], list[tuple[int, float]]]
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("collector.storing.service._FIRST_DELAY", 0.01)
+    monkeypatch.setattr("collector.storing.service._LONGEST_DELAY", 0.05)
+
+
+@pytest.fixture(params=["embedded", "influxdb 1.6.7", "influxdb-client"])
+def any_store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Site, Points]:
+    """A site that stores in one of the stores, and a way to read back what ``main``'s active power was."""
+    if request.param == "embedded":
+        return small_site(), lambda: _embedded_points(tmp_path / "data" / DATABASE)
+    if request.param == "influxdb 1.6.7":
+        server: Influxd = request.getfixturevalue("influxd")
+        settings = InfluxSettings(url=server.url, database=server.database)
+        return small_site(influxdb=settings), lambda: _influx_points(server)
+    metrics: VictoriaMetrics = request.getfixturevalue("victoria_metrics")
+    monkeypatch.setenv("TEST_INFLUX_TOKEN", "t")
+    settings = InfluxSettings(url=metrics.url, token=Secret("${TEST_INFLUX_TOKEN}"), bucket="energy", org="o")
+    return small_site(influxdb=settings), lambda: _metrics_points(metrics)
+
+
+def _embedded_points(path: Path) -> list[tuple[int, float]]:
+    with StoredReadings(path) as reader:
+        times, values = reader.read("main", "active_power", 0, 1 << 60)
+    return list(zip(times.tolist(), values.tolist(), strict=True))
+
+
+def _influx_points(server: Influxd) -> list[tuple[int, float]]:
+    rows = server.query("SELECT active_power FROM electricity WHERE device = 'main'")
+    return [(row["time"], row["active_power"]) for row in rows]
+
+
+def _metrics_points(server: VictoriaMetrics) -> list[tuple[int, float]]:
+    (series,) = server.export('electricity_active_power{device="main"}')
+    return sorted(set(zip(series["timestamps"], series["values"], strict=True)))  # it keeps doubles, unlike InfluxDB
+
+
+def watts(numbers: range) -> list[Reading]:
+    return [Reading("main", START + number, {"active_power": number / 2}) for number in numbers]
+
+
+async def test_what_the_stream_gives_is_in_every_store_unaltered_and_once(
+    any_store: tuple[Site, Points], tmp_path: Path, clock: ManualClock
+) -> None:
+    site, points = any_store
+    source = Batches(watts(range(10)), watts(range(10, 7_000)), watts(range(100, 200)), every_kind_of_reading()[1:])
+    async with Storing(site, clock, tmp_path / "data", source) as storing:
+        await storing.write_alerts([alert()])
+        await eventually(lambda: source.acknowledged == 4, "all batches to be on disk")
+        await storing.settled()
+        assert storing.status().written == 7_000 + 100 + len(every_kind_of_reading()) - 1
+        assert storing.status().refused == 0
+    assert points() == [(reading.taken_at, reading.values["active_power"]) for reading in watts(range(7_000))]
+
+
+async def test_with_the_store_away_nothing_stops_and_nothing_is_lost(
+    tmp_path: Path, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    store, source = MemoryStore(), Batches()
+    store.fault = StoreAway("the store is out for lunch")
+    caplog.set_level(logging.INFO)
+    async with Storing(small_site(), clock, tmp_path, source, store=store) as storing:
+        source.put(watts(range(20)))
+        await eventually(lambda: storing.status().retries > 3, "some attempts")
+        source.put(watts(range(20, 40)))
+        await eventually(lambda: source.acknowledged == 2, "both batches to be on disk")
+        status = storing.status()
+        assert (status.queued, status.oldest, status.written) == (40, START, 0)
+        assert status.away == "the store is out for lunch"
+        store.fault = None
+        await storing.settled()
+        assert storing.status()[:3] == (0, 0, None)
+        assert storing.status().away == ""
+    assert sorted(store.stored) == watts(range(40))
+    assert caplog.text.count("out for lunch") == 1
+    assert caplog.text.count("takes readings again") == 1
+    assert store.closed
+
+
+async def test_after_a_restart_the_queue_goes_on_where_it_was(tmp_path: Path, clock: ManualClock) -> None:
+    away, back = MemoryStore(), MemoryStore()
+    away.fault = StoreAway("away")
+    source = Batches(watts(range(20)))
+    async with Storing(small_site(), clock, tmp_path, source, store=away):
+        await eventually(lambda: source.acknowledged, "the batch to be on disk")
+    async with Storing(small_site(), clock, tmp_path, Batches(watts(range(20, 30))), store=back) as storing:
+        await eventually(lambda: len(back.stored) == 30, "all readings")
+        await storing.settled()
+    assert sorted(back.stored) == watts(range(30))
+
+
+async def test_the_database_killed_and_started_again_costs_nothing(
+    influxd: Influxd, tmp_path: Path, clock: ManualClock
+) -> None:
+    site = small_site(influxdb=InfluxSettings(url=influxd.url, database=influxd.database))
+    source = Batches()
+    async with Storing(site, clock, tmp_path, source) as storing:
+        for number in range(60):
+            source.put(watts(range(number * 50, number * 50 + 50)))
+            if number == 20:
+                await asyncio.to_thread(influxd.kill)
+            if number == 40:
+                await eventually(lambda: storing.status().retries, "the store to be missed")
+                await asyncio.to_thread(influxd.start)
+            await asyncio.sleep(0)
+        await eventually(lambda: source.acknowledged == 60, "all batches to be on disk")
+        await storing.settled()
+    assert _influx_points(influxd) == [(one.taken_at, one.values["active_power"]) for one in watts(range(3_000))]
+
+
+async def test_one_bad_reading_is_put_aside_with_the_reason_and_the_others_are_stored(
+    influxd: Influxd, tmp_path: Path, clock: ManualClock
+) -> None:
+    site = small_site(influxdb=InfluxSettings(url=influxd.url, database=influxd.database))
+    bad = Reading("main", START + 500, {"active_power": "much"})
+    ghost = Reading("ghost", START, {"active_power": 1.0})
+    source = Batches([*watts(range(500)), ghost, bad, *watts(range(501, 1_000))])
+    async with Storing(site, clock, tmp_path, source) as storing:
+        await eventually(lambda: source.acknowledged, "the batch to be on disk")
+        await storing.settled()
+        assert (storing.status().written, storing.status().refused) == (999, 2)
+    assert len(_influx_points(influxd)) == 999
+    (path,) = (tmp_path / "refused").iterdir()
+    refused = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert [one["reading"]["device"] for one in refused] == ["ghost", "main"]
+    assert "not in devices.yaml" in refused[0]["reason"]
+    assert "field type conflict" in refused[1]["reason"]
+    assert refused[1]["reading"]["values"] == {"active_power": "much"}
+
+
+async def test_a_batch_refused_whole_is_put_aside_without_asking_for_every_part(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    store = MemoryStore()
+    store.fault = WhollyRefused("points beyond retention policy")
+    source = Batches(watts(range(1_000)))
+    async with Storing(small_site(), clock, tmp_path, source, store=store) as storing:
+        await eventually(lambda: source.acknowledged, "the batch to be on disk")
+        await storing.settled()
+        assert storing.status().refused == 1_000
+
+
+async def test_an_alert_that_is_refused_is_put_aside(tmp_path: Path, clock: ManualClock) -> None:
+    store, source = MemoryStore(), Batches()
+    store.fault = StoreRefused("no")
+    async with Storing(small_site(), clock, tmp_path, source, store=store) as storing:
+        await storing.write_alerts([alert()])
+        await storing.settled()
+    (path,) = (tmp_path / "refused").iterdir()
+    assert json.loads(path.read_text(encoding="utf-8")) == {"reason": "no", "alert": alert()}
+
+
+async def test_while_the_disk_takes_nothing_the_stream_waits_and_nothing_is_acknowledged(
+    tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, source = MemoryStore(), Batches(watts(range(10)))
+    asked = 0
+
+    def full(*_: Any) -> None:
+        nonlocal asked
+        asked += 1
+        raise OSError(28, "No space left on device")
+
+    async with Storing(small_site(), clock, tmp_path, source, store=store) as storing:
+        with monkeypatch.context() as broken:
+            broken.setattr(storing._queue, "append", full)
+            await eventually(lambda: asked > 2, "some attempts")
+            assert source.acknowledged == 0
+        await eventually(lambda: source.acknowledged == 1, "the batch to be on disk")
+        await storing.settled()
+    assert store.stored == watts(range(10))
+
+
+async def test_hours_tell_how_far_back_the_queue_reaches(tmp_path: Path, clock: ManualClock) -> None:
+    store, source = MemoryStore(), Batches()
+    store.fault = StoreAway("away")
+    async with Storing(small_site(), clock, tmp_path, source, store=store) as storing:
+        source.put([Reading("main", clock.now() - 7_200_000, {"active_power": 1.0})])
+        await eventually(lambda: source.acknowledged, "the batch to be on disk")
+        assert storing.status().hours == pytest.approx(2)

@@ -1,0 +1,278 @@
+"""The embedded store: what was written is what is read, in blocks or out of the log, now or after a crash."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from building.errors import InputError, StoreAway, StoreRefused
+from building.readings import Reading
+from collector.storing import DATABASE, EmbeddedStore, StoredReadings
+from collector.storing.blocks import decode_floats, decode_times, encode_floats, encode_times
+from tests.parts import ROOT
+from tests.storing_parts import START, alert, every_kind_of_reading, numbered
+
+EVER = (0, 1 << 60)
+
+
+# -- blocks -----------------------------------------------------------------------------------------------------------
+
+
+@given(arrays.arrays(np.float64, st.integers(1, 40), elements=st.floats(width=64)), st.integers(0, 6))
+def test_any_floats_come_back_bit_for_bit(values: np.ndarray, hint: int) -> None:
+    data, _ = encode_floats(values, hint)
+    assert decode_floats(data, len(values)).tobytes() == values.tobytes()
+
+
+@given(st.lists(st.decimals(-99_999, 99_999, places=3), min_size=1, max_size=600), st.integers(0, 6))
+def test_decimals_come_back_bit_for_bit(numbers: list[object], hint: int) -> None:
+    values = np.array([float(str(number)) for number in numbers])
+    data, _ = encode_floats(values, hint)
+    assert decode_floats(data, len(values)).tobytes() == values.tobytes()
+
+
+@given(st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=100))
+def test_what_registers_hold_comes_back_bit_for_bit(numbers: list[float]) -> None:
+    values = np.array(numbers)
+    data, _ = encode_floats(values)
+    assert decode_floats(data, len(values)).tobytes() == values.tobytes()
+
+
+@given(arrays.arrays(np.int64, st.integers(1, 40), elements=st.integers(-(1 << 61), 1 << 61)))
+def test_any_instants_come_back(times: np.ndarray) -> None:
+    assert decode_times(encode_times(times), len(times)).tolist() == times.tolist()
+
+
+def test_a_day_of_a_meter_takes_less_than_three_bytes_a_value() -> None:
+    chance = np.random.default_rng(1)
+    watts = np.round(chance.normal(1200, 80, 512), 1)
+    times = START + np.arange(512) * 10_000 + chance.integers(0, 40, 512)
+    assert len(encode_floats(watts)[0]) + len(encode_times(times)) < 3 * 512
+
+
+# -- the store --------------------------------------------------------------------------------------------------------
+
+
+def test_every_kind_of_reading_is_read_as_it_was_written(tmp_path: Path) -> None:
+    with EmbeddedStore(tmp_path / DATABASE) as store:
+        store.write(every_kind_of_reading())
+        assert list(store.readings(*EVER)) == every_kind_of_reading()
+    with StoredReadings(tmp_path / DATABASE) as other:
+        assert list(other.readings(*EVER)) == every_kind_of_reading()
+
+
+def test_bad_values_and_silence_are_no_values(tmp_path: Path) -> None:
+    with EmbeddedStore(tmp_path / DATABASE) as store:
+        store.write(every_kind_of_reading())
+        assert store.read("room", "temperature", *EVER)[0].tolist() == []
+        assert store.last("room", "temperature") is None
+        assert store.read("room", "humidity", *EVER)[1].tolist() == [40.0, 40.0]
+        assert ("room", "temperature") not in store.series()
+        assert ("ac-301", "mode") in store.series()
+        last = store.last("ac-301", "mode")
+        assert last is not None
+        assert last.value == "cool"
+        assert store.count("main") == 2
+
+
+def test_a_quantity_that_was_a_number_may_be_a_word_later(tmp_path: Path) -> None:
+    readings = [Reading("ac", START, {"setpoint": 26.0}), Reading("ac", START + 1, {"setpoint": "high"})]
+    with EmbeddedStore(tmp_path / DATABASE) as store:
+        store.write(readings[:1])
+        store.write([*readings[:1], readings[1]])
+        assert list(store.readings(*EVER)) == readings
+
+
+def test_what_is_neither_number_nor_word_is_refused_and_the_store_goes_on(tmp_path: Path) -> None:
+    with EmbeddedStore(tmp_path / DATABASE) as store:
+        store.write([numbered(1)])
+        with pytest.raises(StoreRefused, match="meter-2"):
+            store.write([numbered(1), Reading("meter-2", START, {"active_power": None})])  # type: ignore[dict-item]
+        store.write([numbered(2)])
+        assert store.count() == 2
+
+
+def test_the_same_reading_twice_is_one(tmp_path: Path) -> None:
+    readings = [numbered(number) for number in range(6_000)]
+    with EmbeddedStore(tmp_path / DATABASE) as store:
+        store.write(readings)
+        store.write(readings[1_000:2_000])
+        store.write(readings)
+        assert store.count() == 6_000
+        assert list(store.readings(*EVER)) == readings
+
+
+def test_of_two_values_for_one_instant_the_one_written_last_counts(tmp_path: Path) -> None:
+    with EmbeddedStore(tmp_path / DATABASE) as store:
+        store.write([Reading("main", START, {"active_power": 1.0})])
+        store.write([Reading("main", START, {"active_power": 2.0})])
+        assert store.read("main", "active_power", *EVER)[1].tolist() == [2.0]
+        assert store.lasts()["main", "active_power"] == (START, 2.0)
+
+
+def shrink(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks and log so small that a short test goes through sealing, joining and shortening."""
+    for name, value in {"_BLOCK": 16, "_LOG_ROWS": 6, "_FRESH_NUMBERS": 50, "_LOG_NUMBERS": (500, 500)}.items():
+        monkeypatch.setattr(f"collector.storing.embedded.{name}", value)
+
+
+@given(seed=st.integers(0, 1 << 30))
+def test_late_double_and_disordered_readings_land_right_through_crashes_and_blocks(
+    tmp_path_factory: pytest.TempPathFactory, seed: int
+) -> None:
+    chance = random.Random(seed)
+    path = tmp_path_factory.mktemp("store") / DATABASE
+    model: dict[tuple[str, int], float] = {}
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        shrink(monkeypatch)
+        store = EmbeddedStore(path, power_safe=False)
+        reader = StoredReadings(path)
+        for _ in range(chance.randrange(1, 40)):
+            batch = []
+            for _ in range(chance.randrange(1, 60)):
+                device, at = f"d{chance.choice((0, 0, 0, 1, 1, 2))}", START + chance.randrange(400)
+                model[device, at] = value = float(chance.randrange(1000)) / 10
+                batch.append(Reading(device, at, {"active_power": value, "voltage": 230.0}))
+            store.write(batch)
+            if chance.random() < 0.1:
+                store = EmbeddedStore(path, power_safe=False)  # the other was never closed, as after a kill
+            if chance.random() < 0.3:
+                check(reader, model, chance)
+        check(reader, model, chance)
+        store.close()
+        reader.close()
+
+
+def check(reader: StoredReadings, model: dict[tuple[str, int], float], chance: random.Random) -> None:
+    start = START + chance.randrange(400)
+    end = start + chance.randrange(400)
+    for device in ("d0", "d1", "d2"):
+        of_device = sorted((at, value) for (name, at), value in model.items() if name == device)
+        wanted = [(at, value) for at, value in of_device if start <= at < end]
+        times, values = reader.read(device, "active_power", start, end)
+        assert list(zip(times.tolist(), values.tolist(), strict=True)) == wanted
+        assert reader.last(device, "active_power") == (of_device[-1] if of_device else None)
+        assert reader.count(device) == len(of_device)
+    read = [(one.device, one.taken_at, one.values["active_power"]) for one in reader.readings(start, end)]
+    assert sorted(read) == sorted((name, at, value) for (name, at), value in model.items() if start <= at < end)
+    assert [at for _, at, _ in read] == sorted(at for _, at, _ in read)
+
+
+def test_seldom_devices_do_not_keep_the_log_long_nor_leave_many_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shrink(monkeypatch)
+    with EmbeddedStore(tmp_path / DATABASE, power_safe=False) as store:
+        for number in range(300):
+            store.write([Reading("often", START + number * 10 + step, {"active_power": 1.0}) for step in range(10)])
+            if number % 10 == 0:
+                store.write([Reading("seldom", START + number, {"volume": number / 10})])
+        assert store.count("seldom") == 30
+    with sqlite3.connect(tmp_path / DATABASE) as connection:
+        assert connection.execute("SELECT count(*) FROM log").fetchone()[0] <= 7
+        blocks = connection.execute(
+            "SELECT count(*) FROM blocks b JOIN shapes s ON s.id = b.shape WHERE s.device = 'seldom'"
+        )
+        assert blocks.fetchone()[0] <= 5
+
+
+def test_means_are_those_of_plain_arithmetic(tmp_path: Path) -> None:
+    chance = random.Random(3)
+    values = {START + second * 60_000 + chance.randrange(1000): chance.uniform(0, 100) for second in range(3_000)}
+    with EmbeddedStore(tmp_path / DATABASE) as store:
+        store.write([Reading("main", at, {"active_power": value}) for at, value in values.items()])
+        starts, means, counts = store.means("main", "active_power", START, START + 90 * 3_600_000, 3_600_000)
+        for start, mean, count in zip(starts.tolist(), means.tolist(), counts.tolist(), strict=True):
+            hour = [value for at, value in values.items() if start <= at < start + 3_600_000]
+            assert count == len(hour)
+            assert mean == pytest.approx(sum(hour) / len(hour))
+        assert len(starts) == 50
+
+
+def test_a_disk_that_fails_in_the_middle_costs_nothing(tmp_path: Path) -> None:
+    with EmbeddedStore(tmp_path / DATABASE) as store:
+        store.write([numbered(number) for number in range(100)])
+        with sqlite3.connect(tmp_path / DATABASE) as other:
+            other.execute("CREATE TRIGGER full BEFORE INSERT ON log BEGIN SELECT RAISE(ABORT, 'disk is full'); END")
+        with pytest.raises(StoreAway, match="disk is full"):
+            store.write([Reading("fresh", START, {"mode": "new word"})])
+        with sqlite3.connect(tmp_path / DATABASE) as other:
+            other.execute("DROP TRIGGER full")
+        store.write([Reading("fresh", START, {"mode": "new word"})])
+        store.write([numbered(number) for number in range(100, 200)])
+        assert store.count() == 201
+        assert store.last("fresh", "mode") == (START, "new word")
+
+
+def test_a_damaged_file_is_put_aside_and_a_new_one_begun(tmp_path: Path) -> None:
+    (tmp_path / DATABASE).write_bytes(b"this is no database " * 500)
+    with EmbeddedStore(tmp_path / DATABASE) as store:
+        store.write([numbered(1)])
+        assert store.count() == 1
+    assert (tmp_path / f"{DATABASE}.damaged-1").read_bytes().startswith(b"this is no database")
+
+
+def test_reading_where_nothing_was_ever_stored_says_so(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no readings"):
+        StoredReadings(tmp_path / DATABASE)
+
+
+def test_alert_changes_are_kept_once_and_in_order(tmp_path: Path) -> None:
+    resolved = alert("resolved", ended="2026-07-01T18:40:00+08:00")
+    with EmbeddedStore(tmp_path / DATABASE) as store:
+        store.write_alerts([resolved, alert()])
+        store.write_alerts([alert()])
+        assert store.alerts(*EVER) == [alert(), resolved]
+
+
+def test_killed_in_the_middle_of_writing_nothing_is_lost_and_none_is_there_twice(tmp_path: Path) -> None:
+    chance = random.Random(11)
+    safe = 0
+    for _ in range(8):
+        child = subprocess.Popen(
+            [sys.executable, "-m", "tests.storing_parts", "store", str(tmp_path), str(safe)],
+            cwd=ROOT, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert child.stdout is not None
+        for _ in range(chance.randrange(1, 40)):
+            safe = int(child.stdout.readline())
+        child.kill()
+        rest = child.stdout.read().split()
+        child.wait()
+        safe = int(rest[-1]) if rest else safe
+        with StoredReadings(tmp_path / "store.db") as reader:
+            found = list(reader.readings(*EVER))
+        assert found == [numbered(number) for number in range(len(found))]
+        assert len(found) >= safe
+
+
+def test_other_processes_read_while_this_one_writes(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from collector.storing import StoredReadings\n"
+        "reader = StoredReadings(Path(sys.argv[1]))\n"
+        "for line in sys.stdin: print(reader.count(), reader.last('meter-0', 'voltage').value, flush=True)\n"
+    )
+    with EmbeddedStore(tmp_path / DATABASE) as store:
+        store.write([numbered(0)])
+        child = subprocess.Popen(
+            [sys.executable, "-c", script, str(tmp_path / DATABASE)],
+            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert child.stdin is not None
+        assert child.stdout is not None
+        for number in range(1, 20):
+            store.write([numbered(index) for index in range(number * 100)])
+            child.stdin.write("now\n")
+            child.stdin.flush()
+            assert child.stdout.readline().split() == [str(number * 100), "230.1"]
+        child.stdin.close()
+        assert child.wait() == 0
