@@ -36,8 +36,12 @@ Work = Callable[[], Coroutine[None, None, None]]
 
 
 def check_links(document: Document) -> Iterable[tuple[Where, str]]:
-    """Links that this collector cannot speak (a building.site.Check)."""
+    """Links, and settings of links, that this collector cannot speak (a building.site.Check)."""
     for where, item in document.entries("links"):
+        if item.get("version") == "5":
+            yield (*where, "version"), "MQTT 5 is not spoken by this version; leave version: out"
+        if item.get("in_flight", 1) != 1:
+            yield (*where, "in_flight"), "one request at a time is all this version does; leave in_flight: out"
         for protocol in ("modbus", "mqtt", "dlt645", "cjt188"):
             address = item.get(protocol)
             if address is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from types import TracebackType
@@ -29,16 +28,19 @@ if TYPE_CHECKING:
 
 _SHOWN: Final = ("active_power", "flow", "setpoint", "temperature", "occupancy", "illuminance", "mode", "on", "volume")
 _PER_DEVICE: Final = 3
-_ALERTS_SHOWN: Final = 8
+_OPEN_SHOWN: Final = 6
 _HOUR: Final = 3_600_000
 _WORDS: Final[Mapping[str, Mapping[str, str]]] = {
     "zh": {
-        "title": "绿哨 演示", "device": "设备", "place": "区域", "values": "读数", "alerts": "告警", "none": "暂无告警",
+        "title": "绿哨 演示", "alerts": "此刻正在浪费", "none": "无",
         "count": "已收读数", "speed": "倍速", "raised": "告警", "resolved": "已结束",
+        "occupancy 0": "无人", "occupancy 1": "有人", "on 0": "断开", "on 1": "接通",
+        "off": "关机", "cool": "制冷", "heat": "制热", "auto": "自动", "dry": "除湿", "fan": "送风",
     },
     "en": {
-        "title": "Greenwarden demo", "device": "device", "place": "zone", "values": "values", "alerts": "alerts",
-        "none": "no alerts yet", "count": "readings", "speed": "times real time", "raised": "ALERT", "resolved": "over",
+        "title": "Greenwarden demo", "alerts": "being wasted now",
+        "none": "nothing", "count": "readings", "speed": "times real time", "raised": "ALERT", "resolved": "over",
+        "occupancy 0": "empty", "occupancy 1": "somebody", "on 0": "off", "on 1": "on",
     },
 }  # fmt: skip
 
@@ -53,7 +55,7 @@ class Screen:
         self._words = _WORDS[site.site.language]
         self._latest: Mapping[str, Reading] = {}
         self._count = 0
-        self._messages: deque[Text] = deque(maxlen=_ALERTS_SHOWN)
+        self._open: dict[str, Text] = {}
         self._quiet = quiet
         self._live: Live | None = None
         self._next_line = start
@@ -82,7 +84,11 @@ class Screen:
     def message(self, message: Message) -> None:
         """An alert was raised, or is over."""
         line = self._alert_line(message)
-        self._messages.append(line)
+        ident = str(message.alert["id"])
+        if message.alert.get("state") == "resolved":
+            self._open.pop(ident, None)
+        else:
+            self._open[ident] = Text(f"{str(message.alert['since'])[11:16]}  {message.title}")
         if self._quiet:
             return
         if self._live is not None:
@@ -113,11 +119,16 @@ class Screen:
         head = Table.grid(padding=(0, 2))
         speed = f"{self._clock.speed:g} {self._words['speed']}"
         head.add_row(Text(self._time(now), style="bold cyan"), bar, f"{self._count} {self._words['count']}", speed)
-        alerts: RenderableType = Group(*self._messages) if self._messages else Text(self._words["none"], style="dim")
+        wasting = list(self._open.values())[-_OPEN_SHOWN:] or [Text(self._words["none"], style="dim")]
         return Group(
             Panel(head, title=f"{self._words['title']} · {escape(self._site.site.name)}", title_align="left"),
             self._readings_table(),
-            Panel(alerts, title=self._words["alerts"], title_align="left", border_style="red"),
+            Panel(
+                Group(*wasting),
+                title=self._words["alerts"],
+                title_align="left",
+                border_style="red" if self._open else "green",
+            ),
         )
 
     def _readings_table(self) -> Table:
@@ -133,7 +144,7 @@ class Screen:
         for device in self._site.devices:
             reading = self._latest.get(device.id)
             line = Text(f"{device.title}  ", style="bold" if reading else "dim")
-            line.append(_values_of(reading) if reading else "–", style="" if reading else "dim")
+            line.append(_values_of(reading, self._words) if reading else "–", style="" if reading else "dim")
             if device.zone and device.title == (device.appliance or device.id):
                 line.append(f"  {self._site.zone[device.zone].title}", style="dim")
             yield line
@@ -142,15 +153,18 @@ class Screen:
         return f"{datetime.fromtimestamp(moment / 1000, UTC).astimezone(self._site.site.tz):%m-%d %H:%M}"
 
 
-def _values_of(reading: Reading) -> str:
+def _values_of(reading: Reading, words: Mapping[str, str]) -> str:
     parts: list[str] = []
     for name in _SHOWN:
         value = reading.values.get(name)
         if value is None or len(parts) >= _PER_DEVICE:
             continue
+        if isinstance(value, str):
+            parts.append(words.get(value, value))
+            continue
         unit = QUANTITIES[name].unit
-        number = value if isinstance(value, str) else f"{value:.4g}" if abs(value) < 10_000 else f"{value:.0f}"
-        parts.append(f"{number} {unit}".strip() if unit else f"{name} {number}")
+        number = f"{value:.4g}" if abs(value) < 10_000 else f"{value:.0f}"
+        parts.append(f"{number} {unit}" if unit else words.get(f"{name} {value:g}", f"{name} {number}"))
     return "  ".join(parts)
 
 

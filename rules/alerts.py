@@ -95,12 +95,12 @@ class AlertDesk:
             if finding.state == "raised":
                 known = self._open.get(key)
                 if known is None or known[0].since != finding.since:
-                    alert = self._alert(finding, "firing")
+                    alert = alert_of(self._site, finding)
                     self._open[key] = (finding, alert)
                     changed.append(alert)
             else:
                 self._open.pop(key, None)
-                changed.append(self._alert(finding, "resolved"))
+                changed.append(alert_of(self._site, finding))
         return changed
 
     def refresh(self, engine: RuleEngine, memory: Memory, now: int) -> list[Alert]:
@@ -109,7 +109,7 @@ class AlertDesk:
             used = engine.waste_so_far(memory, *key, now)
             if used is not None:
                 finding = finding._replace(used=used, at=max(now, finding.at))
-                self._open[key] = (finding, self._alert(finding, alert.state))
+                self._open[key] = (finding, alert_of(self._site, finding, alert.state))
         return self.open
 
     def acknowledge(self, alert_id: str) -> Alert | None:
@@ -131,7 +131,7 @@ class AlertDesk:
             for item in kept:
                 finding = Finding(**(item.finding | {"used": Used(*item.finding["used"])}))
                 if finding.rule in CATALOGUE and finding.device in self._site.device:
-                    self._open[(finding.rule, finding.device)] = (finding, self._alert(finding, item.state))
+                    self._open[(finding.rule, finding.device)] = (finding, alert_of(self._site, finding, item.state))
         except (msgspec.MsgspecError, TypeError, KeyError) as error:
             raise InputError(f"the saved alerts cannot be read ({error}); delete them to start afresh") from None
 
@@ -143,48 +143,51 @@ class AlertDesk:
                 return marked
         return None
 
-    def _alert(self, finding: Finding, state: str) -> Alert:
-        site, used = self._site, finding.used
-        device = site.device[finding.device]
-        waste = price(site.site, kwh=used.kwh, litres=used.litres)
-        tz = site.site.tz
-        ended = finding.at if finding.state == "resolved" else None
-        return Alert(
-            id=ident(site.site.name, finding.rule, finding.device, finding.since),
-            rule=finding.rule,
-            site=site.site.name,
-            zone=finding.zone,
-            department=site.department_of(device),
-            device=finding.device,
-            severity=CATALOGUE[finding.rule].severity,
-            state=state,
-            since=finding.since,
-            raised=finding.raised,
-            ended=ended,
-            used=used,
-            evidence=self._evidence(finding),
-            title=messages.title(site, finding),
-            text=messages.text(site, finding, waste, estimated=used.estimated),
-            policy=messages.policy(site, finding.rule),
-            waste={name: _rounded(value) for name, value in waste._asdict().items()},
-            times={
-                "since": to_iso(finding.since, tz),
-                "raised": to_iso(finding.raised, tz),
-                "ended": None if ended is None else to_iso(ended, tz),
-            },
-        )
 
-    def _evidence(self, finding: Finding) -> dict[str, Any]:
-        tz = self._site.site.tz
-        presence = finding.evidence["presence"]
-        if presence is not None and presence["last_sign"] is not None:
-            presence = presence | {"last_sign": to_iso(presence["last_sign"], tz)}
-        return {
-            "readings": [reading | {"time": to_iso(reading["time"], tz)} for reading in finding.evidence["readings"]],
-            "limits": messages.shown_limits(finding.rule, finding.evidence["limits"]),
-            "presence": presence,
-            "estimated": finding.used.estimated,
-        }
+def alert_of(site: Site, finding: Finding, state: str = "") -> Alert:
+    """What ``finding`` means to people. ``state`` where it is more than firing or resolved."""
+    used = finding.used
+    device = site.device[finding.device]
+    waste = price(site.site, kwh=used.kwh, litres=used.litres)
+    tz = site.site.tz
+    ended = finding.at if finding.state == "resolved" else None
+    return Alert(
+        id=ident(site.site.name, finding.rule, finding.device, finding.since),
+        rule=finding.rule,
+        site=site.site.name,
+        zone=finding.zone,
+        department=site.department_of(device),
+        device=finding.device,
+        severity=CATALOGUE[finding.rule].severity,
+        state=state or ("resolved" if finding.state == "resolved" else "firing"),
+        since=finding.since,
+        raised=finding.raised,
+        ended=ended,
+        used=used,
+        evidence=_evidence(site, finding),
+        title=messages.title(site, finding),
+        text=messages.text(site, finding, waste, estimated=used.estimated),
+        policy=messages.policy(site, finding.rule),
+        waste={name: _rounded(value) for name, value in waste._asdict().items()},
+        times={
+            "since": to_iso(finding.since, tz),
+            "raised": to_iso(finding.raised, tz),
+            "ended": None if ended is None else to_iso(ended, tz),
+        },
+    )
+
+
+def _evidence(site: Site, finding: Finding) -> dict[str, Any]:
+    tz = site.site.tz
+    presence = finding.evidence["presence"]
+    if presence is not None and presence["last_sign"] is not None:
+        presence = presence | {"last_sign": to_iso(presence["last_sign"], tz)}
+    return {
+        "readings": [reading | {"time": to_iso(reading["time"], tz)} for reading in finding.evidence["readings"]],
+        "limits": messages.shown_limits(finding.rule, finding.evidence["limits"]),
+        "presence": presence,
+        "estimated": finding.used.estimated,
+    }
 
 
 def _rounded(value: float | str | None) -> float | str | None:

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from building.calendar import WorkCalendar
 from building.site import Device, Hours, Site
-from rules.cells import HELD, TRAPEZIUM, Ages, Cell, Memory, Patience, Room, SeasonNow, Signal, Steps, Track, Working
+from rules.cells import (
+    HELD,
+    TRAPEZIUM,
+    Ages,
+    Cell,
+    Memory,
+    Patience,
+    Room,
+    SeasonNow,
+    Signal,
+    Steps,
+    Track,
+    Working,
+    above,
+)
 from rules.metering import Meter
 
 _SURE_BY: Final = 1.0  # K between room and setpoint from which a unit in auto is taken to heat or cool
@@ -95,7 +108,7 @@ class Bench:
     @staticmethod
     def above(limit: float) -> float:
         """The cut that parts values above ``limit`` from ``limit`` itself and what is below."""
-        return math.nextafter(limit, math.inf)
+        return above(limit)
 
     def signal(self, device: Device, quantity: str, *cuts: float, summed: bool = False) -> Signal:
         """The signal of one quantity; ``cuts`` are where a rule sees a difference, ``summed`` asks for its integral."""

@@ -7,6 +7,7 @@ a look-up and a comparison.
 
 from __future__ import annotations
 
+import functools
 import heapq
 import math
 from bisect import bisect_right
@@ -91,6 +92,12 @@ class Cell:
             self.memory.push(moment, self)
 
 
+@functools.lru_cache(maxsize=10_000)
+def above(limit: float) -> float:
+    """The next number above ``limit``: the same object every time, so that thousands of signals share its memory."""
+    return math.nextafter(limit, math.inf)
+
+
 class Signal(Cell):
     """One quantity of one device: the last value, and the interval around it that leaves every rule as it is."""
 
@@ -157,11 +164,11 @@ class Signal(Cell):
             self.low, self.high = value, math.nextafter(value, math.inf)
             return
         if self.summed == COUNTER:
-            self.low, self.high = value, math.nextafter(quantity.high, math.inf)
+            self.low, self.high = value, above(quantity.high)
             return
         place = bisect_right(self._cuts, value)
         self.low = self._cuts[place - 1] if place else quantity.low
-        ceiling = math.nextafter(quantity.high, math.inf)
+        ceiling = above(quantity.high)
         self.high = min(self._cuts[place], ceiling) if place < len(self._cuts) else ceiling
 
     def lose(self) -> bool:
@@ -595,6 +602,7 @@ class Memory:
         self.now = NEVER
         self.begun = NEVER
         self.tracks: dict[str, Track] = {}
+        self.known: dict[str, dict[str, Signal]] = {}  # signals of devices that need no more watching of their life
         self.rooms: dict[str | None, Room] = {}
         self.clocks: list[Cell] = []
         self.ages: dict[str | None, Ages] = {}
@@ -617,6 +625,13 @@ class Memory:
     def push(self, moment: int, cell: Cell) -> None:
         """Wake ``cell`` at ``moment``. Of one moment, calendars go first and watches last."""
         heapq.heappush(self.heap, (moment, cell.rank, self.numbered(), cell))
+
+    def hear(self, track: Track, at: int) -> None:
+        """A device has given a sign of life. Once is enough of those that report by the period."""
+        if at > track.said:
+            track.said = at
+        if not track.on_change:
+            self.known[track.device.id] = track.signals
 
     def begin(self, moment: int) -> None:
         """The first moment of all: calendars and rooms take their state."""

@@ -78,7 +78,7 @@ class ColumnHistory:
 
     def _place(self, series: _Track) -> int:
         side = "right" if series.rank <= self._rank else "left"
-        return int(np.searchsorted(series.times, self._moment, side)) - 1  # type: ignore[call-overload]  # side is a word
+        return int(series.times.searchsorted(self._moment, side)) - 1  # type: ignore[call-overload]  # side is a word
 
 
 def find(engine: RuleEngine, memory: Memory, columns: Columns, until: int | None = None) -> Iterator[list[Finding]]:

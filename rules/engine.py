@@ -125,11 +125,15 @@ def _take(memory: Memory, readings: Iterable[Reading]) -> None:
 
     Long for its speed: every call left out here is a tenth of the rate.
     """
-    tracks, heap = memory.tracks, memory.heap
+    known, heap = memory.known, memory.heap
     for reading in readings:
         device, at, values, quality = reading
-        track = tracks.get(device)
-        if track is None or at < EARLIEST:
+        signals = known.get(device)
+        if signals is None:
+            if at < EARLIEST or device not in memory.tracks:
+                continue
+            signals = memory.tracks[device].signals
+        elif at < EARLIEST:
             continue
         if at > memory.now:
             if heap and heap[0][0] <= at:
@@ -138,9 +142,8 @@ def _take(memory: Memory, readings: Iterable[Reading]) -> None:
                 memory.begin(at)
             memory.now = at
         if quality is not GOOD:
-            _take_with_care(memory, track, reading)
+            _take_with_care(memory, memory.tracks[device], reading)
             continue
-        signals = track.signals
         changed: list[Signal] | None = None
         try:
             for quantity in values:
@@ -169,12 +172,12 @@ def _take(memory: Memory, readings: Iterable[Reading]) -> None:
                     else:
                         changed.append(signal)
         except TypeError:  # text where a number is expected, or the other way round
-            _take_with_care(memory, track, reading)
+            _take_with_care(memory, memory.tracks[device], reading)
             continue
-        if at > track.said:
-            track.said = at
+        if device not in known:
+            memory.hear(memory.tracks[device], at)
         if changed is not None:
-            spread(memory, track, changed, at)
+            spread(memory, memory.tracks[device], changed, at)
 
 
 def _take_with_care(memory: Memory, track: Track, reading: Reading) -> None:
@@ -186,8 +189,8 @@ def _take_with_care(memory: Memory, track: Track, reading: Reading) -> None:
             good = quantity in reading.values and reading.quality.of(quantity) is Grade.GOOD
             if memory.take(signal, reading.values.get(quantity, 0.0), reading.taken_at, good):
                 changed.append(signal)
-    if reading.values and reading.taken_at > track.said:
-        track.said = reading.taken_at
+    if reading.values:
+        memory.hear(track, reading.taken_at)
     spread(memory, track, changed, reading.taken_at)
 
 

@@ -10,7 +10,7 @@ import msgspec
 from building.instants import EARLIEST
 from building.readings import Reading
 from building.site import Site
-from rules.alerts import Alert, AlertDesk
+from rules.alerts import Alert, alert_of
 from rules.cells import Finding, Memory
 from rules.columns import cut_off, find
 from rules.engine import RuleEngine
@@ -61,20 +61,25 @@ def replay(
 
 
 class _Log:
-    """The final state of every alert."""
+    """The last finding of every stretch of waste."""
 
     def __init__(self, site: Site) -> None:
-        self._desk = AlertDesk(site)
-        self._final: dict[str, Alert] = {}
+        self._site = site
+        self._last: dict[tuple[str, str, int], Finding] = {}
 
     def take(self, findings: Iterable[Finding]) -> None:
-        for alert in self._desk.take(findings):
-            self._final[alert.id] = alert
+        for finding in findings:
+            self._last[(finding.rule, finding.device, finding.since)] = finding
 
     def closed(self, engine: RuleEngine, memory: Memory, last: int) -> list[Alert]:
-        for alert in self._desk.refresh(engine, memory, last):
-            self._final[alert.id] = alert
-        return sorted(self._final.values(), key=lambda alert: (alert.raised, alert.rule, alert.device))
+        """Alerts in order; those still open with their waste up to ``last``."""
+        alerts = []
+        for (rule, device, _), finding in self._last.items():
+            if finding.state == "raised":
+                used = engine.waste_so_far(memory, rule, device, last)
+                finding = finding if used is None else finding._replace(used=used, at=last)
+            alerts.append(alert_of(self._site, finding))
+        return sorted(alerts, key=lambda alert: (alert.raised, alert.rule, alert.device))
 
 
 def _replay_columns(site: Site, columns: Columns, now: int | None, progress: Progress | None) -> Replayed:

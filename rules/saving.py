@@ -120,7 +120,7 @@ def _load_signals(memory: Memory, state: _ZoneState) -> None:
         track = memory.tracks.get(ident)
         if track is None:
             continue
-        track.said = state.said[ident]
+        memory.hear(track, state.said[ident])
         for name, found in signals.items():
             signal = track.signals.get(name)
             if signal is not None:

@@ -83,7 +83,7 @@ class Simulation:
 
     @property
     def said(self) -> Mapping[str, int]:
-        """Device -> whole Modbus answers given, or MQTT reports of values sent. One reading may take several answers."""
+        """Device -> whole Modbus answers, or MQTT reports of values, sent; one reading may take several answers."""
         return dict(self._answers) | {player.device.id: player.telemetry for player in self._players}
 
     async def __aenter__(self) -> Self:

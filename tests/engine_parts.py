@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from building.document import parse_document
 from building.readings import Reading
 from building.site import Site, build_site
-from rules.catalogue import check_rules
+from rules.catalogue import CATALOGUE, check_rules
 
 START = 1_782_896_400_000  # 2026-07-01 17:00 in Shanghai, a Wednesday; work ends at 17:30
 MINUTE = 60_000
@@ -18,10 +18,10 @@ SITE = """
 version: 1
 site: {name: hall, language: en, tariffs: {electricity: 0.8, water: 4.0}, factors: {grid_co2: 0.5}}
 departments: [{id: finance}]
-zones: [{id: "301", name: Room 301, department: finance}, {id: "302"}]
+zones: [{id: "301", name: Room 301, department: finance}, {id: "302"}, {id: "303"}]
 devices:
   - {id: lamp, kind: light, zone: "301", every: 1m}
-  - {id: meter, kind: electricity, circuit: lighting, zone: "302", every: 1m}
+  - {id: meter, kind: electricity, circuit: lighting, zone: "303", every: 1m}
   - {id: pir, kind: sensor, zone: "301", every: 1m, quantities: [occupancy]}
   - {id: door, kind: sensor, zone: "302", reports: on_change, max_age: 1h}
   - {id: plug, kind: plug, zone: "301", every: 1m}
@@ -34,6 +34,13 @@ devices:
 
 def site(extra: str = "") -> Site:
     return build_site(parse_document((SITE + extra).encode(), "devices.yaml"), [check_rules])
+
+
+def patient_site() -> Site:
+    """Devices that go stale after an hour and rules that wait a few minutes, so that random streams raise much."""
+    rules = "".join(f"  {name}: {{after: 4m}}\n" for name in CATALOGUE)
+    text = SITE.replace("every: 1m", "every: 20m").replace("every: 30s", "every: 15m") + "rules:\n" + rules
+    return build_site(parse_document(text.encode(), "devices.yaml"), [check_rules])
 
 
 _NAN = float("nan")

@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from building.errors import NoAnswer
 from building.readings import Grade, Reading
 from building.site import Site
 from collector.asking import read_once
+from collector.health import LinkHealth
 from collector.service import Collector, client_id_of
 from collector.stream import Stream, Subscription
 from tests.parts import Mosquitto, eventually, need, need_shared
@@ -302,13 +303,13 @@ class TlsMosquitto(Mosquitto):
     def command(self) -> Sequence[str]:
         openssl = need("openssl")
 
-        def run(*arguments: str) -> None:
-            subprocess.run([openssl, *arguments], cwd=self.folder, check=True, capture_output=True)
+        def run(arguments: str) -> None:
+            subprocess.run([openssl, *arguments.split()], cwd=self.folder, check=True, capture_output=True)
 
         (self.folder / "names").write_text("subjectAltName=IP:127.0.0.1,DNS:localhost", encoding="utf-8")
-        run("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=ca", "-keyout", "ca.key", "-out", "ca.crt")  # fmt: skip
-        run("req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-keyout", "s.key", "-out", "s.csr")
-        run("x509", "-req", "-in", "s.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "names", "-out", "s.crt")  # fmt: skip
+        run("req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ca -keyout ca.key -out ca.crt")
+        run("req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout s.key -out s.csr")
+        run("x509 -req -in s.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile names -out s.crt")
         command = super().command()
         with (self.folder / "mosquitto.conf").open("a", encoding="utf-8") as settings:
             settings.write(f"cafile {self.folder}/ca.crt\ncertfile {self.folder}/s.crt\nkeyfile {self.folder}/s.key\n")
@@ -320,24 +321,26 @@ class TlsMosquitto(Mosquitto):
 
 async def test_a_broker_is_trusted_by_its_own_authority_and_by_no_other(tmp_path: Path) -> None:
     with TlsMosquitto(tmp_path) as broker:
-        login = {"broker": (broker.username, broker.password)}
-        url = broker.url.replace("mqtt:", "mqtts:")
-        for ca, welcome in ((broker.ca, True), (None, False)):
+
+        async def meet(ca: str | None, condition: Callable[[LinkHealth], object], stream: Stream) -> None:
             site = plugs({"topic": "t"})
-            link = site.links[0].model_copy(update={"ca": ca})
-            stream = Stream()
-            subscription = stream.subscribe("test")
             collector = Collector(
-                site.model_copy(update={"links": (link,)}), SystemClock(), stream,
-                endpoints={"broker": url}, credentials=login,
-            )  # fmt: skip
+                site.model_copy(update={"links": (site.links[0].model_copy(update={"ca": ca}),)}),
+                SystemClock(),
+                stream,
+                endpoints={"broker": broker.url.replace("mqtt:", "mqtts:")},
+                credentials={"broker": (broker.username, broker.password)},
+            )
             async with collector:
-                if welcome:
-                    await eventually(lambda one=collector: one.health().links["broker"].connections, "the greeting")
-                else:
-                    (told,) = await readings(subscription, 1)
-                    assert "its certificate is not trusted" in told.quality.reason
-                    assert "check ca:" in told.quality.reason
+                await eventually(lambda: condition(collector.health().links["broker"]), "the broker's answer")
+
+        await meet(broker.ca, lambda health: health.connections, Stream())
+        stream = Stream()
+        subscription = stream.subscribe("test")
+        await meet(None, lambda health: health.down_since, stream)
+        (told,) = await readings(subscription, 1)
+        assert "its certificate is not trusted" in told.quality.reason
+        assert "check ca:" in told.quality.reason
 
 
 async def test_the_client_id_is_stable_and_short_enough_for_every_broker() -> None:

@@ -133,6 +133,8 @@ links:
   - {id: gateway, modbus: "tcp://127.0.0.1:502"}
   - {id: broker, mqtt: "mqtt://127.0.0.1"}
   - {id: bus, modbus: "rtu:///dev/ttyUSB0"}
+  - {id: five, mqtt: "mqtt://127.0.0.2", version: "5"}
+  - {id: fast, modbus: "tcp://127.0.0.3:502", in_flight: 4}
 devices:
   - {id: a, kind: electricity, profile: eastron_sdm999, link: gateway, unit: 1}
   - {id: b, kind: electricity, profile: eastron_sdm120, link: broker, topic: b}
@@ -148,16 +150,18 @@ def test_every_wrong_use_of_a_profile_in_a_site_is_told_with_line_and_device() -
         build_site(document(SITE, "devices.yaml"), [check_profiles, check_links])
     problems = refused.value.problems
     for line, device, sentence in (
-        (7, "a", "there is no profile 'eastron_sdm999'; known are eastron_sdm120"),
-        (8, "b", "needs a link with modbus:"),
-        (9, "c", "add litres_per_pulse"),
-        (10, "d", "is for electricity"),
-        (11, "e", "has no channels"),
-        (12, "f", "'+' and '#' are not allowed"),
+        (9, "a", "there is no profile 'eastron_sdm999'; known are eastron_sdm120"),
+        (10, "b", "needs a link with modbus:"),
+        (11, "c", "add litres_per_pulse"),
+        (12, "d", "is for electricity"),
+        (13, "e", "has no channels"),
+        (14, "f", "'+' and '#' are not allowed"),
     ):
         assert any(f":{line}: device '{device}': " in one and sentence in one for one in problems), (sentence, problems)
     assert any(":5: link 'bus': " in one and "is not spoken" in one for one in problems)
-    assert len(problems) == 7
+    assert any(":6: link 'five': MQTT 5 is not spoken" in one for one in problems)
+    assert any(":7: link 'fast': one request at a time" in one for one in problems)
+    assert len(problems) == 9
 
 
 def test_pages_hold_what_a_person_can_read_in_a_minute() -> None:

@@ -110,8 +110,17 @@ def test_beyond_the_quota_the_oldest_goes_and_is_counted_and_told(
     dropped = queue.status().dropped
     assert dropped > 0
     assert sum(path.stat().st_size for path in tmp_path.glob("*.seg")) <= 10_000
-    assert "raise store.queue.megabytes" in caplog.text
+    assert "raise store.queue in devices.yaml" in caplog.text
     assert numbers_in(queue) == list(range(dropped, 1000))
+
+
+def test_what_is_older_than_the_hours_allowed_goes(tmp_path: Path) -> None:
+    queue = DurableQueue(tmp_path, segment_bytes=100, quota_hours=10)
+    for hour in range(30):
+        queue.append(b"x" * 100, 1, START + hour * 3_600_000)
+    assert 10 <= queue.status().readings <= 12
+    assert queue.status().readings + queue.status().dropped == 30
+    queue.close()
 
 
 @given(cut=st.integers(min_value=0, max_value=3_000))

@@ -27,6 +27,7 @@ class MeterServer:
         self.misbehave: Misbehave = lambda request, answer: None
         self.connections = 0
         self._writers: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> MeterServer:
         await self.open(0)
@@ -46,8 +47,7 @@ class MeterServer:
         self._server.close()
         self.hang_up()
         await self._server.wait_closed()
-        while self._writers:
-            await asyncio.sleep(0)
+        await asyncio.gather(*self._serving)
 
     def hang_up(self) -> None:
         for writer in self._writers:
@@ -60,6 +60,9 @@ class MeterServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         self._writers.add(writer)
+        serving = asyncio.current_task()
+        assert serving is not None
+        self._serving.add(serving)
         try:
             while True:
                 head = await reader.readexactly(6)
@@ -74,6 +77,7 @@ class MeterServer:
             pass
         finally:
             self._writers.discard(writer)
+            self._serving.discard(serving)
             writer.close()
 
     def _answer(self, head: bytes, body: bytes) -> bytes | None:

@@ -14,9 +14,9 @@ import json
 import sqlite3
 import threading
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import chain, pairwise
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple
@@ -50,6 +50,19 @@ def _away() -> Iterator[None]:
         raise StoreAway(
             f"the embedded store cannot be written ({error}); see that the disk has room and data/ may be written"
         ) from error
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All or nothing of what is written within, in one commit."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
 
 
 class _Shape:
@@ -132,8 +145,9 @@ class EmbeddedStore:
             return
         with self._lock, _away():
             connection = self._connection or self._open()
+            shapes, times, numbers = self._as_numbers(readings)
             try:
-                self._write(connection, readings)
+                self._write(connection, shapes, times, numbers)
             except BaseException:
                 self._shut()  # memory is ahead of the disk now; the next write begins from the disk
                 raise
@@ -146,11 +160,12 @@ class EmbeddedStore:
         ]
         with self._lock, _away():
             connection = self._connection or self._open()
-            with connection:
+            with _transaction(connection):
                 connection.executemany("INSERT OR REPLACE INTO alert_changes VALUES (?, ?, ?, ?)", rows)
 
-    def _write(self, connection: sqlite3.Connection, readings: Sequence[Reading]) -> None:
-        shapes, times, numbers = self._as_numbers(readings)
+    def _write(
+        self, connection: sqlite3.Connection, shapes: array[int], times: array[int], numbers: array[float]
+    ) -> None:
         self._number += 1
         data = shapes.tobytes() + times.tobytes() + numbers.tobytes()
         self._add(self._number, len(shapes), data)
@@ -159,15 +174,14 @@ class EmbeddedStore:
         blocks = [block for shape in self._full for block in self._sealed(shape)]
         sealed = [(self._number, shape.id) for shape in self._full]
         self._full.clear()
-        connection.execute("BEGIN IMMEDIATE")
-        connection.executemany("INSERT INTO words VALUES (?, ?)", self._new_words)
-        connection.executemany("INSERT INTO shapes (id, device, columns) VALUES (?, ?, ?)", self._new_shapes)
-        connection.execute("INSERT INTO log VALUES (?, ?, ?)", (self._number, len(shapes), data))
-        self._insert(connection, blocks)
-        connection.executemany("UPDATE shapes SET sealed = ? WHERE id = ?", sealed)
-        if len(self._log) > _LOG_ROWS or self._logged > self._log_limit:
-            self._shorten_log(connection)
-        connection.execute("COMMIT")
+        with _transaction(connection):
+            connection.executemany("INSERT INTO words VALUES (?, ?)", self._new_words)
+            connection.executemany("INSERT INTO shapes (id, device, columns) VALUES (?, ?, ?)", self._new_shapes)
+            connection.execute("INSERT INTO log VALUES (?, ?, ?)", (self._number, len(shapes), data))
+            self._insert(connection, blocks)
+            connection.executemany("UPDATE shapes SET sealed = ? WHERE id = ?", sealed)
+            if len(self._log) > _LOG_ROWS or self._logged > self._log_limit:
+                self._shorten_log(connection)
         self._new_words.clear()
         self._new_shapes.clear()
 
@@ -178,24 +192,27 @@ class EmbeddedStore:
 
     def _as_numbers(self, readings: Sequence[Reading]) -> tuple[array[int], array[int], array[float]]:
         """Shape, instant and all columns of every reading."""
-        known = self._plain.get
-        shapes = [
-            known((device, tuple(values))) if quality is GOOD else None for device, _, values, quality in readings
-        ]
-        rows: list[Iterable[Any]] = [values.values() for _, _, values, _ in readings]
+        get = self._plain.get
+        shapes = [get((device, tuple(values))) if quality is GOOD else None for device, _, values, quality in readings]
+        numbers: list[Any] = []
         if None in shapes:
-            for place, shape in enumerate(shapes):
+            for place, (shape, reading) in enumerate(zip(shapes, readings, strict=True)):
                 if shape is None:
-                    shapes[place], rows[place] = self._slowly(readings[place])
-        try:
-            numbers = array("d", list(chain.from_iterable(rows)))
-        except TypeError:
-            return self._with_words(readings)
+                    shapes[place], row = self._slowly(reading)
+                    numbers += row
+                else:
+                    numbers += reading.values.values()
+        else:
+            for _, _, values, _ in readings:
+                numbers.extend(values.values())
         times = array("q", [reading.taken_at for reading in readings])
-        return array("I", shapes), times, numbers  # type: ignore[arg-type]  # no None is left by now
+        try:
+            return array("I", shapes), times, array("d", numbers)  # type: ignore[arg-type]  # no None is left by now
+        except TypeError:
+            return self._with_words(readings)  # a quantity that used to be a number came as a word
 
     def _with_words(self, readings: Sequence[Reading]) -> tuple[array[int], array[int], array[float]]:
-        """The same for a batch in which a quantity that used to be a number is now a word."""
+        """The same, every reading looked at singly."""
         shapes, numbers = array("I"), array("d")
         for reading in readings:
             shape, row = self._slowly(reading)
@@ -345,7 +362,7 @@ class EmbeddedStore:
             raise StoreAway("the embedded store is closed")
         connection = open_for_writing(self._path, power_safe=self._power_safe)
         self._forget_memory()
-        with connection:
+        with _transaction(connection):
             connection.executemany("INSERT OR IGNORE INTO words VALUES (?, ?)", list(enumerate(MODES)))
         self._next_code = connection.execute("SELECT max(code) FROM words").fetchone()[0] + 1
         sealed: dict[int, int] = {}

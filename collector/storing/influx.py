@@ -214,8 +214,9 @@ def _asked(
 
 
 def _unreachable(settings: InfluxSettings, error: Exception) -> StoreAway:
+    said = re.sub(r"<(\S+) object at 0x[0-9a-f]+>", r"\1", str(error))  # the same trouble reads the same every time
     return StoreAway(
-        f"InfluxDB at {settings.url} does not answer ({type(error).__name__}: {error}); "
+        f"InfluxDB at {settings.url} does not answer ({type(error).__name__}: {said}); "
         "readings are kept on disk until it does"
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -64,6 +64,38 @@ class Keeper:
         with self._told():
             row = self._connection.execute("SELECT data FROM kept_blobs WHERE name = ?", (name,)).fetchone()
         return bytes(row[0]) if row else None
+
+    def keep(
+        self,
+        blobs: Mapping[str, bytes | None],
+        records: Iterable[tuple[str, int, str, Mapping[str, object]]] = (),
+    ) -> None:
+        """Save blobs by name (None: forget it) and append records (table, at, key, record): all of it or nothing."""
+        rows = [(table, at, key, json.dumps(record, ensure_ascii=False)) for table, at, key, record in records]
+        with self._told():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                for name, blob in blobs.items():
+                    if blob is None:
+                        self._connection.execute("DELETE FROM kept_blobs WHERE name = ?", (name,))
+                    else:
+                        self._connection.execute("INSERT OR REPLACE INTO kept_blobs VALUES (?, ?)", (name, blob))
+                self._connection.executemany(
+                    "INSERT INTO kept_records (list, at, key, record) VALUES (?, ?, ?, ?)", rows
+                )
+                self._connection.execute("COMMIT")
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+
+    def kept(self, beginning: str) -> dict[str, bytes]:
+        """Every blob whose name begins with ``beginning``, by name."""
+        with self._told():
+            rows = self._connection.execute(
+                "SELECT name, data FROM kept_blobs WHERE name >= ?1 AND name < ?1 || char(1114111) ORDER BY name",
+                (beginning,),
+            ).fetchall()
+        return {name: bytes(data) for name, data in rows}
 
     def append(self, table: str, at: int, key: str, record: Mapping[str, object]) -> None:
         """Add ``record`` (plain JSON values) to ``table``; ``at`` in ms since 1970 UTC, ``key`` to find it by."""

@@ -25,6 +25,7 @@ from collector.storing.segments import NEVER, Place, Segment, body_of, frame, sc
 log = logging.getLogger(__name__)
 
 MEGABYTE: Final = 1 << 20
+_HOUR: Final = 3_600_000
 
 
 class Taken(NamedTuple):
@@ -55,6 +56,7 @@ class DurableQueue:
     ``sync_every``     milliseconds between two forced writes; 0 forces every append
     ``segment_bytes``  size at which a new file is begun
     ``quota_bytes``    what may lie on disk; beyond it the oldest segment goes, told and counted
+    ``quota_hours``    how far back it may reach; a segment wholly older than that goes likewise
     Every method that touches the disk raises OSError when it is full or gone; what was appended before stays whole.
     """
 
@@ -65,11 +67,13 @@ class DurableQueue:
         sync_every: int = 0,
         segment_bytes: int = 8 * MEGABYTE,
         quota_bytes: int = 2048 * MEGABYTE,
+        quota_hours: float = 24.0 * 30,
     ) -> None:
         self._folder = folder
         self._sync_every = sync_every / 1000
         self._segment_bytes = segment_bytes
-        self._quota = quota_bytes
+        self._quota_bytes = quota_bytes
+        self._quota_hours = quota_hours
         self._lock = threading.RLock()
         self._segments: dict[int, Segment] = {}
         self._dropped = 0
@@ -99,7 +103,7 @@ class DurableQueue:
             self._unsynced = True
             if time.monotonic() - self._synced >= self._sync_every:
                 self.sync()
-            self._keep_quota()
+            self._keep_quota(oldest)
 
     def sync(self) -> None:
         """Force what was appended through to the disk."""
@@ -250,17 +254,24 @@ class DurableQueue:
         for number in [n for n, segment in self._segments.items() if n != self._active and segment.done]:
             self._segments.pop(number).path.unlink(missing_ok=True)
 
-    def _keep_quota(self) -> None:
-        while len(self._segments) > 1 and sum(segment.size for segment in self._segments.values()) > self._quota:
+    def _keep_quota(self, now: int) -> None:
+        while len(self._segments) > 1 and self._too_much(now):
             segment = self._segments.pop(min(self._segments))
             segment.path.unlink(missing_ok=True)
             self._dropped += segment.readings
             log.error(
-                "the queue holds its %d MB: the oldest %d readings went; see why the store takes nothing, "
-                "or raise store.queue.megabytes",
-                self._quota // MEGABYTE,
+                "the queue is full (%d MB or %g h): the oldest %d readings went; see why the store takes nothing, "
+                "or raise store.queue in devices.yaml",
+                self._quota_bytes // MEGABYTE,
+                self._quota_hours,
                 segment.readings,
             )
+
+    def _too_much(self, now: int) -> bool:
+        if sum(segment.size for segment in self._segments.values()) > self._quota_bytes:
+            return True
+        second = self._segments[sorted(self._segments)[1]]  # where it begins, the first has ended
+        return second.oldest < now - self._quota_hours * _HOUR
 
     def _save_marks(self) -> None:
         path = self._folder / "taken.json"

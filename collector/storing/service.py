@@ -110,7 +110,10 @@ class Storing:
         self._source = source
         self.store: Store = store if store is not None else store_for(site, folder)
         self._queue = DurableQueue(
-            folder / "queue", sync_every=sync_every, quota_bytes=int(site.store.queue.megabytes * MEGABYTE)
+            folder / "queue",
+            sync_every=sync_every,
+            quota_bytes=int(site.store.queue.megabytes * MEGABYTE),
+            quota_hours=site.store.queue.hours,
         )
         self._refused = Refused(folder / "refused")
         self._filled = asyncio.Event()
@@ -229,7 +232,7 @@ class Storing:
             delays = _delays()
 
     def _tell_away(self, why: str) -> None:
-        if not self._away:
+        if why != self._away:  # a new reason, such as a refused password after a refused connection, is news
             log.warning("%s", why)
         self._away = why
 

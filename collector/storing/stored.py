@@ -80,6 +80,7 @@ class StoredReadings:
         self._widths = np.zeros(64, np.int64)
         self._tail: dict[int, list[_Logged]] = {}  # by shape
         self._sealed: dict[int, int] = {}
+        self._last_blocks: dict[int, tuple[int, tuple[int, int] | None]] = {}  # by shape: sealed then, what was found
         self._seen = 0  # the newest log row in the tail
         self._words: dict[int, str] = {}
 
@@ -298,9 +299,7 @@ class StoredReadings:
     def _newest(self, shape: _Known) -> tuple[int, list[float]] | None:
         """The newest row of ``shape``; of two at one instant the one written last."""
         waiting = self._unsealed(shape.id)
-        row = self._connection.execute(
-            "SELECT last, id FROM blocks WHERE shape = ? ORDER BY last DESC, id DESC LIMIT 1", (shape.id,)
-        ).fetchone()
+        row = self._last_block(shape.id)
         if waiting is not None:
             times, rows = waiting
             newest = len(times) - 1 - int(np.argmax(times[::-1]))
@@ -313,6 +312,17 @@ class StoredReadings:
             "SELECT last FROM columns WHERE id >= ? AND id < ? ORDER BY id", (place, place + len(shape.columns))
         )
         return row[0], [last for (last,) in lasts]
+
+    def _last_block(self, shape: int) -> tuple[int, int] | None:
+        """Last instant and id of the block that reaches furthest; blocks change with ``sealed`` alone."""
+        sealed = self._sealed.get(shape, 0)
+        known = self._last_blocks.get(shape)
+        if known is None or known[0] != sealed:
+            row = self._connection.execute(
+                "SELECT last, id FROM blocks WHERE shape = ? ORDER BY last DESC, id DESC LIMIT 1", (shape,)
+            ).fetchone()
+            known = self._last_blocks[shape] = (sealed, row)
+        return known[1]
 
     def _point(self, column: str, at: int, value: float) -> Point:
         return Point(at, self.word(int(value)) if column.endswith("=") else value)

@@ -1,4 +1,4 @@
-"""What a channel is given: text for people, and the alert itself for programs."""
+"""What a channel is given: words for people in parts, and the alerts themselves for programs."""
 
 from __future__ import annotations
 
@@ -6,10 +6,37 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 
+class Link(NamedTuple):
+    """Something to press: what it does, and where it leads."""
+
+    words: str
+    url: str
+
+
+class Entry(NamedTuple):
+    """One alert, or one paragraph, in a message. Plain text: each channel escapes it in its own way."""
+
+    title: str
+    lines: tuple[str, ...] = ()
+    links: tuple[Link, ...] = ()
+
+
 class Message(NamedTuple):
-    """One message. ``ident`` is the same at every attempt, so that a receiver can tell a repetition."""
+    """One message. ``ident`` is the same at every attempt, so that a receiver can tell a repetition.
+
+    ``title`` and ``text`` say everything in plain words; ``entries`` and ``footer`` are the same in parts. ``alert`` is
+    the JSON object of the (first) alert, ``alerts`` are all of them. ``mention`` are mobile numbers or user ids to be
+    called by name, ``to`` mail addresses, ``picture`` a PNG.
+    """
 
     ident: str
     title: str
     text: str
-    alert: Mapping[str, object]  # the JSON object of an alert
+    alert: Mapping[str, object]
+    entries: tuple[Entry, ...] = ()
+    footer: tuple[str, ...] = ()
+    alerts: tuple[Mapping[str, object], ...] = ()
+    mention: tuple[str, ...] = ()
+    to: tuple[str, ...] = ()
+    language: str = "zh"
+    picture: bytes | None = None

@@ -17,5 +17,6 @@ class TerminalChannel:
     def __init__(self, write: Callable[[str], None] = print) -> None:
         self._write = write
 
-    async def send(self, message: Message) -> None:
+    async def send(self, message: Message) -> str:
         self._write(_CONTROL.sub(" ", f"{message.title}\n  {message.text}"))
+        return "shown"
