@@ -19,21 +19,24 @@ demo: $(STAMP)
 test: $(STAMP)
 	@.ci/real-parts
 	@$(MAKE) --no-print-directory check
-	$(PY) -m pytest -n auto --dist loadfile $(ARGS)
+	$(PY) -m pytest -n auto --dist loadgroup $(ARGS)
 
 check: $(STAMP)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(PIP) check
+	@$(PY) .ci/audit
 	$(PY) -m pytest tests/test_repository.py
 
 # Versions and hashes only: no host of a package index may enter the lock.
+COMPILE := $(VENV)/bin/uv pip compile pyproject.toml --group build --universal --python-version 3.11 \
+	--generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet
+
 lock: $(STAMP)
 	$(PIP) install --quiet uv
-	$(VENV)/bin/uv pip compile pyproject.toml --all-extras --group build --universal --python-version 3.11 \
-	  --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
-	  --quiet $(ARGS) --output-file requirements.lock
+	$(COMPILE) --all-extras $(ARGS) --output-file requirements.lock
+	$(COMPILE) --extra plot --constraint requirements.lock --output-file deploy/requirements.lock
 
 install: $(STAMP)
 

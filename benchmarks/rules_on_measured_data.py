@@ -1,169 +1,183 @@
 """Rules against labelled measurements: how much of the labelled waste is found, how late, and with what false alarms.
 
-    python benchmarks/rules_on_measured_data.py DATA_FOLDER
+    python benchmarks/rules_on_measured_data.py [--bare] [--details] [DATA_FOLDER [SET ...]]
 
 DATA_FOLDER holds labels_events.csv and the measured sets beside it; they are not part of this project. Every set is
-turned into the long form with a small devices.yaml in a temporary folder, and goes through ``rules.replay`` with the
-defaults of the catalogue. Alarms of one rule and unit less than 60 minutes apart count as one; a false alarm overlaps
-no label; delay is from the label's start to the first alarm that overlaps it.
+turned into the long form with a small devices.yaml in a temporary folder, and goes through ``greenwarden replay`` with
+the defaults of the catalogue. Alarms of one rule and unit less than 60 minutes apart count as one; a false alarm
+overlaps no label, its end included (a counter that fell is seen by the reading that ends the label); delay is from the
+label's start to the first alarm that overlaps it. ``--bare`` leaves periods,
+``reports: on_change`` and pulse sizes out of devices.yaml, as a hasty file would.
 """
 
 from __future__ import annotations
 
-import csv
-import gzip
+import json
+import re
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
+import numpy as np
+from measured.forms import Label, Measured, Part, labels_of
+from measured.sets import SETS
+
 from building.instants import from_iso, to_iso
-from building.site import MINUTE, load_site
-from rules.catalogue import check_rules
-from rules.replay import read_readings, replay
+from greenwarden.replaying import replay_file
+from rules.catalogue import CATALOGUE
 
-MERGE = 60 * MINUTE
-SHANGHAI = ZoneInfo("Asia/Shanghai")
-
-Row = tuple[str, str, str, str]
+MINUTE: Final = 60_000
+MERGE: Final = 60 * MINUTE
+_HINTS: Final = re.compile(r", (every|reports|litres_per_pulse): [\w.]+")
 
 
-class Stretch(NamedTuple):
-    """A labelled event or a (merged) alarm of one unit, in ms."""
+class Alarm(NamedTuple):
+    """One or more alarms of one rule and unit, in ms."""
 
+    rule: str
     unit: str
     start: int
     end: int
-    kind: str = ""
 
 
-class Scored(NamedTuple):
-    """One rule on one set."""
+class Score(NamedTuple):
+    """One rule on one set and kind of label."""
 
-    rule: str
-    labels: list[Stretch]
-    alarms: list[Stretch]
+    labels: Sequence[Label]
+    alarms: Sequence[Alarm]  # of the rules that may find these labels
 
-    def overlapping(self, one: Stretch, others: Iterable[Stretch]) -> list[Stretch]:
-        return [o for o in others if o.unit == one.unit and o.start < one.end and one.start < max(o.end, o.start + 1)]
+    def hits(self, label: Label) -> list[Alarm]:
+        return [a for a in self.alarms if a.unit == label.unit and a.start <= label.end and label.start < a.end]
 
-    def found(self) -> list[Stretch]:
-        return [label for label in self.labels if self.overlapping(label, self.alarms)]
-
-    def false(self) -> list[Stretch]:
-        return [alarm for alarm in self.alarms if not self.overlapping(alarm, self.labels)]
+    def found(self) -> list[Label]:
+        return [label for label in self.labels if self.hits(label)]
 
     def delays(self) -> list[float]:
-        hits = [(label, self.overlapping(label, self.alarms)) for label in self.labels]
-        return [(min(alarm.start for alarm in found) - label.start) / MINUTE for label, found in hits if found]
+        return [(min(a.start for a in self.hits(label)) - label.start) / MINUTE for label in self.found()]
 
 
-OFFICE = """
-version: 1
-site:
-  name: measured office
-  timezone: Asia/Shanghai
-  cooling_season: 05-01..10-31        # the units cool in May here; the label calls it summer
-zones: [{id: office}]
-devices:
-  - {id: people, kind: sensor, zone: office, every: 1m, quantities: [people]}
-"""
-_RULES = {
-    "ac_on_empty": "aircon_unoccupied",
-    "lights_on_empty": "lights_left_on",
-    "setpoint_below_26_summer": "aircon_setpoint",
-}
+def write_set(folder: Path, measured: Measured, place: Path, *, bare: bool) -> tuple[Path, Path]:
+    """devices.yaml and readings.parquet of one set."""
+    import pyarrow.parquet as pq
+
+    site, readings = place / "devices.yaml", place / "readings.parquet"
+    devices: dict[str, str] = {}
+    writer = None
+    for part in measured.parts(folder):
+        keys = measured.devices(part.device)
+        devices.setdefault(part.device, _HINTS.sub("", keys) if bare else keys)
+        table = table_of(part)
+        writer = writer or pq.ParquetWriter(readings, table.schema)
+        writer.write_table(table)
+    assert writer is not None
+    writer.close()
+    lines = "\n".join(f"  - {{id: {name}, zone: room, {keys}}}" for name, keys in devices.items())
+    head = f"version: 1\nsite: {{name: measured, timezone: {measured.tz}, {measured.more}}}\nzones: [{{id: room}}]\n"
+    site.write_text(f"{head}devices:\n{lines}\n", encoding="utf-8")
+    return site, readings
 
 
-def rows_of(path: Path) -> Iterator[dict[str, str]]:
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        yield from csv.DictReader(file)
+def table_of(part: Part) -> object:
+    import pyarrow as pa
+
+    count = len(part.times)
+    names = {"device": part.device, "quantity": part.quantity}
+    coded = {
+        key: pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array([name]))
+        for key, name in names.items()
+    }
+    return pa.table({"time": part.times, **coded, "value": part.values})
 
 
-def wifi_office(folder: Path) -> Iterator[Row]:
-    """One office: head count by the minute, three split units, a lamp and a socket per desk; local times."""
-    source = folder / "wifi_office_occ"
-    for row in rows_of(source / "occupied_number_1min.csv.gz"):
-        yield f"{row['ts']}+08:00", "people", "people", row["occupied_number"]
-    for row in rows_of(source / "ac_settings.csv.gz"):
-        at, device = f"{row['ts']}+08:00", f"ac{row['ac']}"
-        yield at, device, "running", "1" if row["switch"] == "on" else "0"
-        yield at, device, "setpoint", row["setpoint_c"]
-    for row in rows_of(source / "ac_energy.csv.gz"):
-        yield f"{row['ts']}+08:00", f"ac{row['ac']}", "energy_import", str(float(row["wh_counter"]) / 1000)
-    for row in rows_of(source / "light_switch.csv.gz"):
-        yield f"{row['ts']}+08:00", f"light{row['desk']}", "on", row["state"]
-
-
-def office_site() -> str:
-    units = [f"  - {{id: ac{n}, kind: aircon, zone: office, reports: on_change}}" for n in (1, 2, 3)]
-    lamps = [f"  - {{id: light{n}, kind: light, zone: office, reports: on_change}}" for n in range(1, 9)]
-    return OFFICE + "\n".join(units + lamps) + "\n"
-
-
-def labels_of(folder: Path, dataset: str) -> dict[str, list[Stretch]]:
-    found: dict[str, list[Stretch]] = {}
-    with (folder / "labels_events.csv").open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            if row["dataset"] == dataset and row["rule"] in _RULES:
-                start, end = (from_iso(row[key], SHANGHAI) for key in ("start", "end"))
-                found.setdefault(_RULES[row["rule"]], []).append(Stretch(row["unit"], start, end, row["label_type"]))
-    return found
-
-
-def merged(alarms: Iterable[Stretch]) -> list[Stretch]:
-    result: list[Stretch] = []
+def merged(alarms: Iterable[Alarm]) -> list[Alarm]:
+    result: list[Alarm] = []
     for alarm in sorted(alarms):
-        if result and result[-1].unit == alarm.unit and alarm.start - result[-1].end < MERGE:
+        if result and result[-1][:2] == alarm[:2] and alarm.start - result[-1].end < MERGE:
             result[-1] = result[-1]._replace(end=max(result[-1].end, alarm.end))
         else:
             result.append(alarm)
     return result
 
 
-def run(folder: Path) -> list[Scored]:
-    with tempfile.TemporaryDirectory() as place:
-        file, readings = Path(place, "devices.yaml"), Path(place, "readings.csv.gz")
-        file.write_text(office_site(), encoding="utf-8")
-        with gzip.open(readings, "wt", encoding="utf-8", newline="") as out:
-            writer = csv.writer(out)
-            writer.writerow(("time", "device", "quantity", "value"))
-            writer.writerows(wifi_office(folder))
-        site = load_site(file, [check_rules])
-        replayed = replay(site, read_readings(readings, site))
-    last = replayed.last or 0
-    labels = labels_of(folder, "wifi_office_occ")
-    scored = []
-    for rule in _RULES.values():
-        alarms = [Stretch(a.device, a.raised, a.ended or last) for a in replayed.alerts if a.rule == rule]
-        scored.append(Scored(rule, labels.get(rule, []), merged(alarms)))
-    return scored
+def alarms_of(path: Path, last: int) -> list[Alarm]:
+    found = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        told = json.loads(line)
+        raised = from_iso(told["raised"])
+        ended = last if told["ended"] is None else from_iso(told["ended"])
+        found.append(Alarm(told["rule"], told["device"], raised, max(ended, raised + 1)))
+    return merged(found)
+
+
+def run(folder: Path, measured: Measured, *, bare: bool) -> tuple[list[Label], list[Alarm]]:
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        site, readings = write_set(folder, measured, place, bare=bare)
+        alerts = place / "alerts.jsonl"
+        replay_file(site, readings, alerts, as_json=True)
+        last = max(int(part.times.max() * 1000) for part in measured.parts(folder))
+        return labels_of(folder, measured), alarms_of(alerts, last)
+
+
+def report(measured: Measured, labels: list[Label], alarms: list[Alarm], *, details: bool) -> None:
+    zone = ZoneInfo(measured.tz)
+    names = dict.fromkeys((label.rule, label.name, label.kind) for label in labels)
+    labelled = {rule for rule, _, _ in names}
+    for rule, name, kind in names:
+        finders = measured.rules.get(name, (rule,))
+        own = Score([label for label in labels if (label.name, label.kind) == (name, kind)],
+                    [alarm for alarm in alarms if alarm.rule in finders])  # fmt: skip
+        every = Score([label for label in labels if label.rule == rule], own.alarms)
+        hit = {alarm for label in every.labels for alarm in every.hits(label)}
+        false = [alarm for alarm in own.alarms if alarm not in hit] if rule in measured.free else []
+        show(measured, rule, f"{name} ({kind})", own, len(false))
+        floor = measured.floor.get(name)
+        if floor is not None:
+            long = Score([label for label in own.labels if label.end - label.start >= floor * MINUTE], own.alarms)
+            show(measured, rule, f"  of them >= {floor:g} min", long, len(false))
+        if details:
+            for word, stretches in (("missed", [x for x in own.labels if x not in own.found()]), ("false", false)):
+                for one in stretches[:12]:
+                    span = (to_iso(one.start, zone)[:19], to_iso(one.end, zone)[:19])
+                    print(f"    {word:7} {rule:18} {one.unit:8} {span[0]} .. {span[1]}")
+    for rule in CATALOGUE:
+        others = [alarm for alarm in alarms if alarm.rule == rule]
+        if rule not in labelled and others:
+            units = len({alarm.unit for alarm in others})
+            print(f"{measured.name:28} {rule:20} no labels; {len(others)} alarms of {units} units")
+            if details:
+                for one in others[:12]:
+                    span = (to_iso(one.start, zone)[:19], to_iso(one.end, zone)[:19])
+                    print(f"    alarm   {rule:18} {one.unit:8} {span[0]} .. {span[1]}")
+
+
+def show(measured: Measured, rule: str, what: str, score: Score, false: int) -> None:
+    found, delays = score.found(), score.delays()
+    right = len({a for label in score.labels for a in score.hits(label)})
+    recall = f"{len(found) / len(score.labels):.2f}" if score.labels else "-"
+    precision = f"{right / (right + false):.2f}" if right + false else "-"
+    delay = f"{statistics.median(delays):.0f} min" if delays else "-"
+    told = rule if rule in CATALOGUE else f"{rule} (none)"
+    missed = len(score.labels) - len(found)
+    print(
+        f"{measured.name:28} {told:20} {what:38} labels {len(score.labels):4} found {len(found):4} missed {missed:4} "
+        f"false {false:4}  precision {precision:>4} recall {recall:>4}  delay {delay}"
+    )
 
 
 def main() -> None:
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).resolve().parents[2] / "shared" / "data"
+    words = [word for word in sys.argv[1:] if not word.startswith("--")]
+    folder = Path(words[0]) if words else Path(__file__).resolve().parents[2] / "shared" / "data"
     if not (folder / "labels_events.csv").exists():
         sys.exit(f"{folder} holds no labels_events.csv; give the folder of the measured sets")
-    print("precision recall  labels found missed alarms false  median delay  rule (wifi_office_occ, measured)")
-    scored = run(folder)
-    for score in scored:
-        found, false, delays = score.found(), score.false(), score.delays()
-        precision = 1 - len(false) / len(score.alarms) if score.alarms else float("nan")
-        recall = len(found) / len(score.labels) if score.labels else float("nan")
-        delay = f"{statistics.median(delays):.0f} min" if delays else "-"
-        print(
-            f"{precision:9.2f} {recall:6.2f} {len(score.labels):7} {len(found):5} {len(score.labels) - len(found):6} "
-            f"{len(score.alarms):6} {len(false):5} {delay:>13}  {score.rule}"
-        )
-    for score in scored:
-        missed = [label for label in score.labels if label not in score.found()]
-        for word, stretches in (("missed", missed), ("false", score.false())):
-            for stretch in stretches:
-                span = (to_iso(stretch.start, SHANGHAI), to_iso(stretch.end, SHANGHAI))
-                print(f"{word:7} {score.rule:18} {stretch.unit:8} {span[0]} .. {span[1]}")
+    for measured in SETS:
+        if not words[1:] or measured.name in words[1:]:
+            labels, alarms = run(folder, measured, bare="--bare" in sys.argv)
+            report(measured, labels, alarms, details="--details" in sys.argv)
 
 
 if __name__ == "__main__":

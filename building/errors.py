@@ -10,6 +10,7 @@ GreenwardenError
 ├── BadFrame         count and drop: what came is not an answer to what was asked
 ├── StoreAway        keep and try again later: network, 429, 5xx
 ├── StoreRefused     put aside with the reason: the store will never take this (HTTP 400)
+├── PublishFailed    do what the sentence says, then push again: Grafana is away or says no, and nothing was changed
 └── DeliveryFailed   a message did not reach its channel; says whether a retry is worth while
 """
 
@@ -85,6 +86,10 @@ class StoreAway(GreenwardenError):
 
 class StoreRefused(GreenwardenError):
     """The store will never take this batch as it is."""
+
+
+class PublishFailed(GreenwardenError):
+    """Grafana is away, or will not take the dashboards; what had been changed was put back."""
 
 
 class DeliveryFailed(GreenwardenError):

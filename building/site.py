@@ -31,7 +31,7 @@ from building.quantities import QUANTITIES
 Check = Callable[[Document], Iterable[tuple[Where, str]]]
 """A wing's own look at the document: yields the place of each mistake and the sentence about it."""
 
-Kind = Literal["electricity", "plug", "light", "water", "aircon", "sensor"]
+Kind = Literal["electricity", "plug", "light", "water", "aircon", "sensor", "gas", "heat", "fuel"]
 Circuit = Literal["main", "lighting", "sockets", "aircon", "lift", "pump", "other"]
 
 MINUTE: Final = 60_000
@@ -299,6 +299,7 @@ class Link(_Frozen):
     key: str | None = None
     client_id: str | None = None
     version: Literal["3.1.1", "5"] = "3.1.1"
+    will: str | None = None  # topic on which the broker says that the collector is online or offline
     in_flight: Annotated[int, Field(ge=1, le=64)] = 1
     timeout: Period = 1000
     pause: Duration = 0  # quiet time between two requests
@@ -402,17 +403,26 @@ class Device(_Frozen):
 
 
 class Tariffs(_Frozen):
-    """Prices per kWh and per m3, and the currency they are in."""
+    """Prices per kWh (electricity, heat) and per m3 (water, gas, fuel), and the currency they are in."""
 
     electricity: Annotated[float, Field(ge=0)] = 0.0
     water: Annotated[float, Field(ge=0)] = 0.0
+    heat: Annotated[float, Field(ge=0)] | None = None
+    gas: Annotated[float, Field(ge=0)] | None = None
+    fuel: Annotated[float, Field(ge=0)] | None = None
     currency: str = "CNY"
 
 
 class Factors(_Frozen):
-    """kg CO2 per kWh of the grid (national mean 2023: 0.5306) and kgce per kWh (GB/T 2589-2020: 0.1229)."""
+    """kg CO2 per kWh of the grid (national mean 2023: 0.5306) and kgce per kWh (GB/T 2589-2020: 0.1229).
+
+    ``heat_co2`` (per kWh), ``gas_co2`` and ``fuel_co2`` (per m3) depend on the supplier: unknown unless told.
+    """
 
     grid_co2: Annotated[float, Field(ge=0)] = 0.5306
+    heat_co2: Annotated[float, Field(ge=0)] | None = None
+    gas_co2: Annotated[float, Field(ge=0)] | None = None
+    fuel_co2: Annotated[float, Field(ge=0)] | None = None
     standard_coal: Annotated[float, Field(ge=0)] = 0.1229
 
 
@@ -473,6 +483,8 @@ class InfluxSettings(_Frozen):
     org: str | None = None
     ca: str | None = None
     verify_tls: bool = True
+    gzip: bool = False  # for slow lines; costs a third of the speed
+    retention_days: Annotated[float, Field(ge=1)] | None = None  # of a database or bucket made by us; else for ever
 
 
 class QueueLimits(_Frozen):
@@ -482,12 +494,36 @@ class QueueLimits(_Frozen):
     megabytes: Annotated[float, Field(gt=0)] = 2048.0
 
 
+class Retention(_Frozen):
+    """How many days the embedded store keeps readings as they came, and then folded to quarters of an hour.
+
+    After that it keeps hours, for ever. Left out, every reading is kept as it came.
+    """
+
+    raw_days: Annotated[float, Field(ge=1)] | None = None
+    quarter_days: Annotated[float, Field(ge=1)] | None = None
+
+
 class StoreSettings(_Frozen):
     """Where readings go: the embedded store by default, or an InfluxDB."""
 
     influxdb: InfluxSettings | None = None
     data: str = "data"  # folder of the queue and the embedded store, beside devices.yaml
     queue: QueueLimits = QueueLimits()
+    keep: Retention = Retention()
+
+
+def _listen_address(value: str) -> str:
+    host, _, port = value.rpartition(":")
+    if not host or not _HOST.fullmatch(host.strip("[]")) or not port.isdecimal() or int(port) > 65535:
+        raise ValueError(f"{shown(value)} is no address to listen on, such as 127.0.0.1:9105")
+    return value
+
+
+class MetricsSettings(_Frozen):
+    """Where the program answers ``GET /metrics`` for Prometheus: host and port (0: any free one)."""
+
+    listen: Annotated[str, AfterValidator(_listen_address)] = "127.0.0.1:9105"
 
 
 class Site(_Frozen):
@@ -504,6 +540,7 @@ class Site(_Frozen):
     channels: Mapping[str, Any] = {}
     routes: Any = None
     store: StoreSettings = StoreSettings()
+    metrics: MetricsSettings | None = None
 
     @cached_property
     def zone(self) -> Mapping[str, Zone]:

@@ -12,21 +12,29 @@ from building.clock import Clock
 from building.errors import ConfigError, LinkDown, MeterRefused, NoAnswer
 from building.readings import Flaw, Grade, Reading, with_flaws
 from building.site import Device, Link, Site
-from collector.decoding import Decoder, Flaws
+from collector.decoding import Decoder, Flaws, Values
 from collector.health import DeviceHealth, LinkHealth
-from collector.links.modbus_tcp import ModbusTcpLink
-from collector.links.mqtt import MqttLink
+from collector.links.modbus import ModbusLink
+from collector.links.mqtt import Message, MqttLink
 from collector.listening import MqttListener
-from collector.planning import Block, limits_of, plan, points_of
+from collector.planning import Block, every_point, limits_of, pieces, plan
 from collector.profiles import Profile, load_profile
 from collector.service import Credentials, access_of, endpoint_of, timeout_of
+from collector.stations import line_for, station_of
+
+_WRONG_QUESTION = (2, 3)  # exception codes: no such register, not so many at once
 
 
 class Answer(NamedTuple):
-    """What one device said: the reading, and for Modbus each request with the raw registers it brought."""
+    """What one device said: the reading and the rows that are no quantity, and what they were made of.
+
+    ``blocks`` holds each request with the raw registers it brought, ``messages`` what an MQTT device published.
+    """
 
     reading: Reading
     blocks: tuple[tuple[Block, bytes], ...] = ()
+    details: Values = {}  # noqa: RUF012  # of a NamedTuple, never written to
+    messages: tuple[Message, ...] = ()
 
 
 async def read_once(
@@ -51,33 +59,48 @@ async def read_once(
     if link is None or device.profile is None:
         raise ConfigError(f"device '{device_id}' has no link and cannot be asked; it is fed by replay or by hand")
     profile = load_profile(device.profile, profiles_folder)
-    if link.modbus is not None:
+    if link.mqtt is None:
         return await _ask(device, profile, link, clock, endpoints or {})
     return await _wait(site, device, profile, link, clock, endpoints or {}, credentials or {}, patience)
 
 
 async def _ask(device: Device, profile: Profile, link: Link, clock: Clock, endpoints: Mapping[str, str]) -> Answer:
-    blocks = plan(points_of(profile, device), limits_of(profile))
     endpoint = endpoint_of(link, endpoints)
-    line = ModbusTcpLink(endpoint.host, endpoint.port, timeout=timeout_of(link, clock))
-    answers: list[bytes | None] = []
-    flaws: Flaws = {}
-    assert device.unit is not None
+    line = line_for(link.protocol, endpoint, [profile], timeout=timeout_of(link, clock), pause=link.pause / 1000)
     try:
-        for block in blocks:
-            try:
-                answers.append(await line.read(device.unit, block.function, block.address, block.length))
-            except MeterRefused as refused:
-                if block is blocks[-1] and not any(answers):
-                    raise
-                answers.append(None)
-                names = [point.row.quantity for point in block.points if point.row.quantity]
-                flaws |= dict.fromkeys(names, Flaw(Grade.BAD, f"the device {refused}"))
+        return await ask_device(line, device, profile, clock)
     finally:
         await line.close()
-    values, found = Decoder(profile, device, blocks).decode(answers)
-    heard = tuple((block, data) for block, data in zip(blocks, answers, strict=True) if data is not None)
-    return Answer(with_flaws(device.id, clock.now(), values, flaws | found), heard)
+
+
+async def ask_device(line: ModbusLink, device: Device, profile: Profile, clock: Clock) -> Answer:
+    """All rows of ``profile`` from ``device`` on ``line``; what it refuses is found in parts and becomes flaws.
+
+    Raises NoAnswer, BadFrame, LinkDown as the line does, and MeterRefused when the device refuses everything.
+    """
+    station = station_of(device, profile)
+    suspects = list(reversed(plan(every_point(profile, device), limits_of(profile))))
+    heard: list[tuple[Block, bytes]] = []
+    flaws: Flaws = {}
+    refusal: MeterRefused | None = None
+    while suspects:
+        block = suspects.pop()
+        try:
+            heard.append((block, await line.read(station, block.function, block.address, block.length)))
+        except MeterRefused as refused:
+            refusal = refused
+            parts = pieces(block)
+            if len(parts) > 1 and refused.code in _WRONG_QUESTION:
+                suspects += reversed(parts)
+                continue
+            names = [point.row.quantity for point in block.points if point.row.quantity]
+            flaws |= dict.fromkeys(names, Flaw(Grade.BAD, f"the device {refused}"))
+    if refusal is not None and not heard:
+        raise refusal
+    values, found, details = Decoder(profile, device, [block for block, _ in heard]).decode_all(
+        [raw for _, raw in heard]
+    )
+    return Answer(with_flaws(device.id, clock.now(), values, flaws | found), tuple(heard), details)
 
 
 async def _wait(
@@ -109,12 +132,12 @@ async def _wait(
         persistent=False,
     )
 
-    async def first() -> Reading:
+    async def first() -> Answer:
         async for batch in line.batches():
             readings = listener.readings(batch)
             batch.acknowledge()
             if readings:
-                return readings[0]
+                return Answer(readings[0], messages=tuple(batch.messages))
         raise AssertionError("batches have no end")
 
     async with line:
@@ -122,7 +145,7 @@ async def _wait(
         either: list[asyncio.Future[Any]] = [waiting, down]
         done, _ = await asyncio.wait(either, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
         if waiting in done:
-            return Answer(waiting.result())
+            return waiting.result()
         waiting.cancel()
     if down.done():
         raise down.result()

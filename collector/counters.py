@@ -40,6 +40,7 @@ class Counter(NamedTuple):
     ``modulus``       where it wraps, None for never
     ``max_per_hour``  the most that can pass in an hour, None for unknown
     ``max_step``      the most that can pass between two readings whatever the time, None for unknown
+    ``grain``         a step of so much is plausible however fast it came: the meter's coarsest count
     ``gap``           ms between readings from which their difference has no known spread, None for never
     ``resets``        whether it is cleared in normal life (plugs at a restart); else a fall of under 1 % is held too
     """
@@ -47,6 +48,7 @@ class Counter(NamedTuple):
     modulus: float | None = None
     max_per_hour: float | None = None
     max_step: float | None = None
+    grain: float = 0.0
     gap: int | None = None
     resets: bool = True
 
@@ -192,6 +194,8 @@ def _returned(counter: Counter, memory: Memory, at: int, value: float) -> bool:
 def _plausible(counter: Counter, delta: float, elapsed: int) -> bool:
     if counter.max_step is not None and delta > counter.max_step:
         return False
+    if delta <= counter.grain:
+        return True
     return counter.max_per_hour is None or delta <= counter.max_per_hour * max(elapsed, 1) / _HOUR
 
 

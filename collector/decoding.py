@@ -20,8 +20,8 @@ from building.quantities import QUANTITIES, Nature, implausible
 from building.readings import Flaw, Grade
 from building.site import Device
 from collector.links.modbus import READ_DISCRETE
-from collector.planning import Block, Point, points_of
-from collector.profiles import STANDARD_MARKS, WIDTHS, Profile, RegisterPoint
+from collector.planning import Block, Point, every_point
+from collector.profiles import ITEM_TYPES, READ_ITEM, STANDARD_MARKS, WIDTHS, Profile, RegisterPoint
 from collector.units import conversion
 
 Values = dict[str, float | str]
@@ -30,6 +30,7 @@ Flaws = dict[str, Flaw]
 _FORMATS: Final[Mapping[str, str]] = {
     "u16": "H", "s16": "h", "u32": "I", "s32": "i", "u64": "Q", "s64": "q", "f32": "f", "f64": "d", "sm16": "H",
     "bcd16": "2s", "bcd32": "4s", "bcd64": "8s", "mod10k_32": "4s", "mod10k_48": "6s", "mod10k_64": "8s",
+    "u8": "B", "dec16": "2s", "dec24": "3s", "dec32": "4s", "sdec16": "2s", "sdec24": "3s", "sdec32": "4s",
 }  # fmt: skip
 _LITTLE: Final = {"CDAB": True, "DCBA": True, "ABCD": False, "BADC": False}
 _SWAPPED: Final = {"CDAB": True, "BADC": True, "ABCD": False, "DCBA": False}
@@ -65,11 +66,13 @@ class _Special(NamedTuple):
     little: bool
     marks: frozenset[float]
     bits: tuple[int, int] | None
-    words: Mapping[int, str | int]
+    words: Mapping[int, str | int | float]
     shift: float
     times: tuple[str, ...]
     tens: str
+    plus: tuple[str, ...]
     off_by: str
+    four_quadrant: bool
     helper: bool
 
 
@@ -94,8 +97,28 @@ class Decoder:
             _bit_columns(profile, device, block) if block.function <= READ_DISCRETE else () for block in blocks
         ]
 
+        alone = self._passes[0] if len(blocks) == 1 and not self._bits[0] else ()
+        self._blank: Values = dict.fromkeys(alone[0].names, 0.0) if alone else {}
+        self._quick = alone[0] if len(alone) == 1 and alone[0].plain and not alone[0].swap else None
+
     def decode(self, answers: Sequence[bytes | None]) -> tuple[Values, Flaws]:
         """Values and flaws from one answer per block; None for a block that brought none (its points stay absent)."""
+        quick = self._quick
+        if quick is not None and answers[0] is not None:  # one block of floats, as most meters have: the hot path
+            numbers = quick.unpack.unpack_from(answers[0])
+            if all(map(le, quick.lows, numbers)) and all(map(le, numbers, quick.highs)):
+                values = self._blank.copy()  # quicker than growing a new one
+                values.update(zip(quick.names, numbers))  # noqa: B905 - both are as long as the struct, and strict costs
+                return values, {}
+        job = self._work(answers)
+        return job.values, job.flaws
+
+    def decode_all(self, answers: Sequence[bytes | None]) -> Decoded:
+        """The same, with the rows that are no quantity."""
+        job = self._work(answers)
+        return Decoded(job.values, job.flaws, job.details)
+
+    def _work(self, answers: Sequence[bytes | None]) -> _Job:
         job = _Job()
         for data, passes, bits in zip(answers, self._passes, self._bits, strict=True):
             if data is None:
@@ -112,18 +135,19 @@ class Decoder:
             if bits:
                 job.take([column for _, column in bits], [data[at >> 3] >> (at & 7) & 1 for at, _ in bits])
         job.settle()
-        return job.values, job.flaws
+        return job
 
 
 class _Job:
     """One decoding: what was found so far, and what waits for a helper."""
 
-    __slots__ = ("flaws", "helpers", "values", "waiting")
+    __slots__ = ("details", "flaws", "helpers", "values", "waiting")
 
     def __init__(self) -> None:
         self.values: Values = {}
         self.flaws: Flaws = {}
         self.helpers: dict[str, float | None] = {}
+        self.details: Values = {}
         self.waiting: list[tuple[_Column, float | str]] = []
 
     def take(self, columns: Sequence[_Column], numbers: Sequence[float | bytes]) -> None:
@@ -158,15 +182,22 @@ class _Job:
             found = _meaning(column, special, raw)
         if special.helper:
             self.helpers[column.name] = found if isinstance(found, int | float) else None
+            if special.times or special.tens or special.plus:
+                if not isinstance(found, Flaw):
+                    self.waiting.append((column, found))
+            elif not isinstance(found, Flaw):
+                self.details[column.name] = found
         elif isinstance(found, Flaw):
             self.flaws[column.name] = found
-        elif special.times or special.tens or special.off_by:
+        elif special.times or special.tens or special.plus or special.off_by:
             self.waiting.append((column, found))
         else:
             self._book(column, found)
 
     def _book(self, column: _Column, value: float | str) -> None:
-        if isinstance(value, str) or column.low <= value <= column.high:
+        if column.special is not None and column.special.helper:
+            self.details[column.name] = value
+        elif isinstance(value, str) or column.low <= value <= column.high:
             self.values[column.name] = value
         else:
             self._take_odd(column.name, value)
@@ -179,12 +210,17 @@ class _Job:
             if special.off_by:
                 self._settle_switched(column, special.off_by, value)
                 continue
+            summands = [self.helpers.get(name) for name in special.plus]
+            if isinstance(value, str) or None in summands:
+                self._lack(column, "the device gave only a part of it")
+                continue
+            value += sum(number * column.top / column.bottom for number in summands if number is not None)
             factors = [self.helpers.get(name) for name in special.times]
             if special.tens:
                 tens = self.helpers.get(special.tens)
                 factors.append(None if tens is None or abs(tens) > 10 else 10.0**tens)
-            if isinstance(value, str) or None in factors:
-                self.flaws[column.name] = Flaw(Grade.BAD, f"{column.name}: the device gave no scale for it")
+            if None in factors:
+                self._lack(column, "the device gave no scale for it")
                 continue
             # Divided rather than multiplied by 0.01, so that 1234 x 10^-2 is 12.34 to the last bit.
             for factor in factors:
@@ -192,7 +228,13 @@ class _Job:
                 value = value / round(1 / factor) if 0 < factor < 1 and special.tens else value * factor
             self._book(column, value)
 
+    def _lack(self, column: _Column, reason: str) -> None:
+        """A value that cannot be told; of a detail there is nothing to say."""
+        if column.special is None or not column.special.helper:
+            self.flaws[column.name] = Flaw(Grade.BAD, f"{column.name}: {reason}")
+
     def _settle_switched(self, column: _Column, switch: str, value: float | str) -> None:
+        self.details[column.name] = value
         if switch not in self.values:
             self.flaws[column.name] = Flaw(Grade.BAD, f"{column.name}: whether the machine is on is not known")
         else:
@@ -208,6 +250,8 @@ def _meaning(column: _Column, special: _Special, raw: float) -> float | str | Fl
         if word is None:
             return Flaw(Grade.BAD, f"{column.name}: {raw:g} is none of {', '.join(map(str, special.words))}")
         return word if isinstance(word, str) else float(word)
+    if special.four_quadrant and abs(raw) > 1:
+        raw = math.copysign(2, raw) - raw
     return raw * column.top / column.bottom + special.shift
 
 
@@ -217,6 +261,8 @@ def _number(kind: str, number: float | bytes, little: bool) -> float | None:
         if kind == "sm16" and number >= 0x8000:
             return 0x8000 - number
         return number
+    if "dec" in kind:
+        return _decimal(number, signed=kind.startswith("s"))
     data = number[::-1] if little else number
     if kind.startswith("bcd"):
         text = data.hex()
@@ -227,6 +273,18 @@ def _number(kind: str, number: float | bytes, little: bool) -> float | None:
             return None
         total = total * 10_000 + word
     return total
+
+
+def _decimal(number: bytes, *, signed: bool) -> float | None:
+    """Digits two to a byte, lowest byte first; ``signed``: the topmost bit says minus."""
+    data = bytearray(number[::-1])
+    minus = signed and data[0] & 0x80
+    if minus:
+        data[0] &= 0x7F
+    text = data.hex()
+    if not text.isdecimal():
+        return None
+    return -int(text) if minus else int(text)
 
 
 # -- compiling --------------------------------------------------------------------------------------------------------
@@ -245,9 +303,9 @@ def _passes(profile: Profile, device: Device, block: Block) -> tuple[_Pass, ...]
 
 def _pass(profile: Profile, device: Device, block: Block, order: str, points: Sequence[Point]) -> _Pass:
     little = _LITTLE[order]
-    layout, at = "<" if little else ">", block.address
+    layout, at, size = "<" if little else ">", block.address, 1 if block.function == READ_ITEM else 2
     for point in points:
-        layout += f"{2 * (point.address - at)}x" if point.address > at else ""
+        layout += f"{size * (point.address - at)}x" if point.address > at else ""
         layout += _FORMATS[point.row.type]
         at = point.end
     columns = tuple(_column(point.row, device, little) for point in points)
@@ -268,6 +326,8 @@ def _bit_columns(profile: Profile, device: Device, block: Block) -> tuple[tuple[
 
 
 def _order(profile: Profile, device: Device, row: RegisterPoint) -> str:
+    if row.type in ITEM_TYPES:
+        return "ABCD"  # data items are bytes, and their order is the standard's
     return row.order or device.order or profile.order
 
 
@@ -278,38 +338,53 @@ def _column(row: RegisterPoint, device: Device, little: bool) -> _Column:
     if row.quantity:
         quantity = QUANTITIES[row.quantity]
         turn, add = conversion(row.unit, quantity)
-        factor, shift = factor * turn * _ratio(row, device), shift * turn + add
+        name, ratio = installed(row.quantity, row.unit, device)
+        factor, shift = factor * turn * ratio, shift * turn + add
         if quantity.nature is not Nature.WORD:
             low, high = quantity.low, quantity.high
-        if device.invert:
-            name = _OPPOSITE.get(name, name)
-            factor = -factor if name.startswith(_DIRECTED) else factor
     top, bottom = factor.numerator, factor.denominator
     return _Column(name, top, bottom, low, high, _special(row, float(shift), little))
 
 
-def _ratio(row: RegisterPoint, device: Device) -> Fraction:
-    """Transformer ratios and pulse weight of the device, for the quantities they concern."""
+def installed(quantity: str, unit: str, device: Device) -> tuple[str, Fraction]:
+    """What a quantity of the meter is at its place, and the factor: transformer ratios, pulse weight, ``invert``.
+
+    Raises ConfigError for pulses without their weight.
+    """
     ratio = Fraction(1)
-    if row.unit == "pulse":
+    if unit == "pulse":
         if device.litres_per_pulse is None:
             raise ConfigError(f"device '{device.id}' counts pulses; add litres_per_pulse: as on the meter's plate")
         ratio *= Fraction(str(device.litres_per_pulse))
-    if row.quantity.startswith(_CT):
+    if quantity.startswith(_CT):
         ratio *= Fraction(str(device.ct_ratio))
-    if row.quantity.startswith(_VT):
+    if quantity.startswith(_VT):
         ratio *= Fraction(str(device.vt_ratio))
-    return ratio
+    if device.invert:
+        return _OPPOSITE.get(quantity, quantity), -ratio if quantity.startswith(_DIRECTED) else ratio
+    return quantity, ratio
 
 
 def _special(row: RegisterPoint, shift: float, little: bool) -> _Special | None:
     marks = _marks(row)
     plain = _FORMATS.get(row.type, "B") in "HhIiQqfdB" and row.type != "sm16"
-    needs = (marks, row.bits, row.words, shift, row.times, row.tens, row.off_by, row.name)
+    four_quadrant = row.form == "four_quadrant"
+    needs = (marks, row.bits, row.words, shift, row.helpers, row.off_by, row.name, four_quadrant)
     if plain and not any(needs):
         return None
     return _Special(
-        row.type, little, marks, row.bits, row.words, shift, row.times, row.tens, row.off_by, bool(row.name)
+        row.type,
+        little,
+        marks,
+        row.bits,
+        row.words,
+        shift,
+        row.times,
+        row.tens,
+        row.plus,
+        row.off_by,
+        four_quadrant,
+        bool(row.name),
     )
 
 
@@ -337,15 +412,36 @@ def decode_value(kind: str, order: str, data: bytes, none: Iterable[float] = ())
     return None if raw is None or raw in frozenset(none) or not math.isfinite(raw) else raw
 
 
+class Decoded(NamedTuple):
+    """What a block of registers says: quantities, what is wrong with some, and the rows that are no quantity."""
+
+    values: Values
+    flaws: Flaws
+    details: Values
+
+
+def decode_blocks(profile: Profile, device: Device, blocks: Iterable[tuple[int, int, bytes]]) -> Decoded:
+    """All rows of ``profile``, details too, that lie wholly in ``blocks``: (function, first address, data) each."""
+    planned: list[Block] = []
+    answers: list[bytes] = []
+    for function, address, data in blocks:
+        per_byte = {READ_ITEM: 1.0}.get(function, 0.5 if function > READ_DISCRETE else 8.0)
+        count = int(len(data) * per_byte)
+        points = every_point(profile, device)
+        inside = [p for p in points if p.function == function and address <= p.address and p.end <= address + count]
+        planned.append(Block(function, address, count, tuple(inside)))
+        answers.append(data)
+    return Decoder(profile, device, planned).decode_all(answers)
+
+
+def decode_block(profile: Profile, device: Device, function: int, address: int, data: bytes) -> Decoded:
+    """The same for one block."""
+    return decode_blocks(profile, device, [(function, address, data)])
+
+
 def decode_registers(
     profile: Profile, device: Device, function: int, address: int, data: bytes
 ) -> tuple[Values, Flaws]:
-    """All points of ``profile`` that lie wholly in the registers ``data``, read with ``function`` from ``address``."""
-    count = len(data) // 2 if function > READ_DISCRETE else len(data) * 8
-    inside = [
-        point
-        for point in points_of(profile, device)
-        if point.function == function and address <= point.address and point.end <= address + count
-    ]
-    block = Block(function, address, count, tuple(inside))
-    return Decoder(profile, device, [block]).decode([data])
+    """Values and flaws of ``decode_block``."""
+    values, flaws, _ = decode_block(profile, device, function, address, data)
+    return values, flaws

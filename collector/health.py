@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
@@ -22,6 +23,8 @@ class DeviceHealth:
     errors: Counter[str] = field(default_factory=Counter)
     last_reading_at: int | None = None
     silent_since: int | None = None
+    identity: Mapping[str, float | str] = field(default_factory=dict)
+    """What it said of itself last (serial number); asked once a day where its profile knows how."""
     refused: tuple[str, ...] = ()
     """Registers the device refuses, as sentences."""
 

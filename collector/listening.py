@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from datetime import tzinfo
 from typing import Final, NamedTuple
 
@@ -22,6 +23,11 @@ from collector.stream import Acknowledge, Stream
 log = logging.getLogger(__name__)
 
 _RETAINED: Final = Quality(Grade.SUSPECT, "kept by the broker from earlier; how old it is nobody knows")
+_BURST: Final = 10_000  # ms; a clock that was set back further than this is followed
+_WINDOW: Final = 1000  # messages; brokers have 20 to 100 on their way to us without an acknowledgement
+_LATELY: Final = 15 * 60_000  # ms
+
+Kept = Callable[[int], Iterable[Reading]]
 
 
 class _Route(NamedTuple):
@@ -40,13 +46,18 @@ class MqttListener:
         clock: Clock,
         tz: tzinfo,
         health: LinkHealth,
+        kept: Kept | None = None,
     ) -> None:
+        """``kept(since)`` gives readings that are safe on disk since an instant, from before this start too."""
         self._ident = ident
         self._clock = clock
         self._health = health
         self._devices = [(device, device_health) for device, _, device_health in devices]
         self._routes: dict[str, list[_Route]] = {}
-        self._last: dict[str, bytes] = {}  # payload by topic, to know a repeated delivery
+        self._heard: deque[tuple[str, bytes]] = deque(maxlen=_WINDOW)  # to know a repeated delivery
+        self._kept = kept
+        self._on_disk: dict[str, set[frozenset[tuple[str, float | str]]]] | None = None
+        self._stamped: dict[str, int] = {}  # moment of a device's newest message
         self._told: dict[str, str] = {}  # what was said about a device's bad messages
         self._down: LinkDown | None = None
         self._tell_down = False
@@ -77,10 +88,11 @@ class MqttListener:
         found: list[Reading] = []
         for message in batch.messages:
             self._health.messages += 1
-            if message.again and self._last.get(message.topic) == message.payload:
+            heard = (message.topic, message.payload)
+            if message.again and heard in self._heard:
                 self._health.duplicates += 1
                 continue
-            self._last[message.topic] = message.payload
+            self._heard.append(heard)
             for route in self._routes.get(message.topic, ()):
                 reading = self._reading(route, message)
                 if reading is not None:
@@ -90,7 +102,7 @@ class MqttListener:
     def _reading(self, route: _Route, message: Message) -> Reading | None:
         device, health = route.device.id, route.health
         try:
-            decoded = route.decoder.decode(message.payload)
+            decoded = route.decoder.decode(message.payload, dated=message.retained)
         except BadFrame as error:
             health.errors["unreadable"] += 1
             self._tell(device, f"{message.topic}: {error}")
@@ -102,11 +114,33 @@ class MqttListener:
             self._told.pop(device, None)
         if not decoded.values and not decoded.flaws:
             return None
+        if message.again and self._is_on_disk(device, decoded):
+            self._health.duplicates += 1
+            return None
         health.answered += 1
         health.silent_since = None
-        reading = _dated(route, message, decoded)
+        reading = _dated(route, message, decoded, self._apart(device, message.arrived_at))
         health.last_reading_at = max(health.last_reading_at or 0, reading.taken_at)
         return reading
+
+    def _is_on_disk(self, device: str, decoded: Decoded) -> bool:
+        """Whether a repeated message was kept before this start: on disk, but its acknowledgement came too late."""
+        if self._kept is None:
+            return False
+        if self._on_disk is None:
+            self._on_disk = {}
+            for reading in self._kept(self._clock.now() - _LATELY):
+                self._on_disk.setdefault(reading.device, set()).add(frozenset(reading.values.items()))
+        return frozenset(decoded.values.items()) in self._on_disk.get(device, ())
+
+    def _apart(self, device: str, arrived_at: int) -> int:
+        """A moment of its own for every message of a device: what a broker kept for us comes many to a millisecond,
+        and in a store two values of one moment are one point."""
+        last = self._stamped.get(device, 0)
+        if last - _BURST < arrived_at <= last:
+            arrived_at = last + 1
+        self._stamped[device] = arrived_at
+        return arrived_at
 
     def _tell(self, device: str, sentence: str) -> None:
         """Once, until the device sends something sound again."""
@@ -133,13 +167,13 @@ class MqttListener:
         await publish([no_answer(device.id, now, str(down)) for device, _ in self._devices])
 
 
-def _dated(route: _Route, message: Message, decoded: Decoded) -> Reading:
+def _dated(route: _Route, message: Message, decoded: Decoded, arrived_at: int) -> Reading:
     """The arrival is the time of a live message; a retained one is as old as it says itself, else suspect."""
     device = route.device.id
     if not message.retained or route.decoder.trusted:
-        return with_flaws(device, message.arrived_at, decoded.values, decoded.flaws)
-    if decoded.told_at is not None and decoded.told_at <= message.arrived_at:
+        return with_flaws(device, arrived_at, decoded.values, decoded.flaws)
+    if decoded.told_at is not None and decoded.told_at <= arrived_at:
         return with_flaws(device, decoded.told_at, decoded.values, decoded.flaws)
     worst = max([_RETAINED.grade, *(flaw.grade for flaw in decoded.flaws.values())])
     flaws: dict[str, Flaw] = dict(decoded.flaws)
-    return Reading(device, message.arrived_at, decoded.values, Quality(worst, _RETAINED.reason, flaws))
+    return Reading(device, arrived_at, decoded.values, Quality(worst, _RETAINED.reason, flaws))

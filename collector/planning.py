@@ -8,9 +8,10 @@ inside a value, or a hole the page declares unreadable.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from building.site import Device
+from collector.links.frames import answer_size
 from collector.links.modbus import MOST_BITS, MOST_REGISTERS, READ_DISCRETE
 from collector.profiles import FUNCTIONS, Profile, RegisterPoint, address_of
 
@@ -39,11 +40,6 @@ class Point(NamedTuple):
     def span(self) -> Span:
         """Where the value is on the wire; values of one span are read and refused together."""
         return Span(self.function, self.address, self.end)
-
-    @property
-    def label(self) -> str:
-        """The row in a sentence."""
-        return f"{self.row.quantity or self.row.name} at {self.address} (function {self.function})"
 
 
 class Block(NamedTuple):
@@ -80,7 +76,7 @@ def limits_of(profile: Profile) -> Limits:
 def points_of(profile: Profile, device: Device, group: str | None = None) -> list[Point]:
     """The page's rows for ``device``; of one ``group`` only ("fast", "slow") with all that its rows need of others."""
     rows = [row for row in profile.registers if group is None or row.group == group]
-    needed = {name for row in rows for name in (*row.times, row.tens)} - {""}
+    needed = {name for row in rows for name in row.helpers}
     bases = {row.off_by for row in rows if row.off_by}
     chosen = [
         row
@@ -88,6 +84,16 @@ def points_of(profile: Profile, device: Device, group: str | None = None) -> lis
         if (row in rows and row.quantity) or row.name in needed or (row.quantity in bases and row.quantity)
     ]
     return [Point(row, FUNCTIONS[row.table or profile.table], address_of(row, device)) for row in chosen]
+
+
+def identity_points(profile: Profile, device: Device) -> list[Point]:
+    """The page's rows that tell one device from another of its kind, such as the serial number."""
+    return [point for point in every_point(profile, device) if point.row.group == "identity"]
+
+
+def every_point(profile: Profile, device: Device) -> list[Point]:
+    """All rows of the page for ``device``, those too that are no quantity."""
+    return [Point(row, FUNCTIONS[row.table or profile.table], address_of(row, device)) for row in profile.registers]
 
 
 def plan(points: Iterable[Point], limits: Limits) -> tuple[Block, ...]:
@@ -174,11 +180,28 @@ class DevicePlan(NamedTuple):
         return self.line_ms / self.every
 
 
-def plan_of(device: Device, profile: Profile, *, baudrate: int | None = None, pause: int = 0) -> list[DevicePlan]:
+_BITS: Final = 11  # of a character, with start, parity and stop
+_SHORTEST_SILENCE: Final = 1.75  # ms between two frames
+
+
+def line_ms(block: Block, baudrate: int, framing: str = "rtu") -> float:
+    """Milliseconds that ``block`` takes on a serial line: question, answer and the silences after them.
+
+    ``framing`` is rtu, ascii, dlt645 or cjt188; the latter two have frames of about one size. The meter's own delay is
+    not known and not counted.
+    """
+    size = answer_size(block.function, block.length)
+    characters = {"rtu": 13 + size, "ascii": 28 + 2 * size, "dlt645": 48, "cjt188": 70}[framing]
+    character = 1000 * _BITS / baudrate
+    return characters * character + 2 * max(3.5 * character, _SHORTEST_SILENCE)
+
+
+def plan_of(
+    device: Device, profile: Profile, *, baudrate: int | None = None, pause: int = 0, framing: str = "rtu"
+) -> list[DevicePlan]:
     """The requests ``device`` needs per cycle of each group, for ``check`` to print.
 
-    On a serial line a character takes 11 bits, a request is 8 characters, an answer 5 and two per register, and 3.5
-    characters of silence (at least 1.75 ms) stand after each; the meter's own delay is not known and not counted.
+    ``baudrate`` is that of a serial line, ``pause`` (ms) the link's quiet time between two requests.
     """
     groups = [("all", device.every)] if device.slow is None else [("fast", device.every), ("slow", device.slow)]
     plans = []
@@ -188,10 +211,6 @@ def plan_of(device: Device, profile: Profile, *, baudrate: int | None = None, pa
             continue
         blocks = plan(points, limits_of(profile))
         registers = sum(block.length for block in blocks)
-        line_ms = 0.0
-        if baudrate:
-            character = 11_000 / baudrate
-            silence = max(3.5 * character, 1.75)
-            line_ms = sum((13 + 2 * block.length) * character + 2 * silence + pause for block in blocks)
-        plans.append(DevicePlan(device.id, group, len(blocks), registers, len(points), every, line_ms))
+        taken = sum(line_ms(block, baudrate, framing) + pause for block in blocks) if baudrate else 0.0
+        plans.append(DevicePlan(device.id, group, len(blocks), registers, len(points), every, taken))
     return plans

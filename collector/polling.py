@@ -1,116 +1,51 @@
 """Whom to ask and when, on one Modbus line: an absolute schedule, patience with the silent, good data kept.
 
-One task and one heap of due times per link. A device's moments lie on a fixed grid, spread over the period, so nothing
-drifts, and what was missed during a pause is counted rather than caught up with. A silent device is asked for one
-small value now and then (2 s, growing to 5 min); "no answer" is a reading that is published once. A register a device
+One task per link. A device's moments lie on a fixed grid, spread over the period. A silent device is asked for one
+small value now and then (2 s, growing to 5 min) in the time that the others leave; "no answer" is a reading that is
+published once. When nobody behind the line speaks, that is one event, not one per device. A register that a device
 refuses is found by asking in halves, once, and left out from then on.
 """
 
 from __future__ import annotations
 
 import asyncio
-import heapq
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final
 
 from building.clock import Clock
 from building.durations import format_duration
 from building.errors import BadFrame, GreenwardenError, LinkDown, MeterRefused, NoAnswer
-from building.readings import Flaw, Grade, Reading, no_answer, with_flaws
+from building.readings import Reading, no_answer, with_flaws
 from building.site import Device
-from collector.decoding import Decoder, Flaws
+from collector.decoding import Flaws
 from collector.health import DeviceHealth, LinkHealth
-from collector.links.modbus import ModbusLink, refusal
-from collector.planning import Block, Limits, Point, Span, limits_of, pieces, plan, points_of, smallest
+from collector.links.modbus import ModbusLink
+from collector.planning import Block, pieces, plan, smallest
 from collector.profiles import Profile
+from collector.schedule import Schedule, Turn, round_moment_after, spread
+from collector.suspecting import suspicion
+from collector.targets import Job, Pace, Target, flaws_of
 
 Publish = Callable[[list[Reading]], Awaitable[None]]
 
 log = logging.getLogger(__name__)
 
-_SHORTEST_REST: Final = 2_000  # ms of the clock, after the first silence
-_LONGEST_REST: Final = 300_000
 _ASK_REFUSED_AGAIN: Final = 6 * 3_600_000  # a meter that was starting up may know the register later
-_BUSY_PAUSE: Final = 0.1  # real seconds before a busy device is asked once more
+_BUSY_PAUSES: Final = (0.1, 0.3)  # real seconds before a busy device is asked again
 _UNKNOWN_FUNCTION: Final = 1
-_WRONG_QUESTION: Final = (2, 3)
-_BUSY: Final = (5, 6)
+_WRONG_QUESTION: Final = (1, 2, 3)
+_BUSY: Final = 6
+_AILING: Final = (4, 5, 8)  # a failure of its own, a long job, a memory error: it lives, and passes
 _UNREACHABLE: Final = (10, 11)
 
-
-class Pace(NamedTuple):
-    """How long to leave the silent alone, in ms of the clock.
-
-    A time-out costs real time. On a clock that runs fast it therefore costs much of the clock's, and the rests grow
-    with it, so that silent devices do not take the line from the others.
-    """
-
-    shortest: float
-    longest: float
-    reconnect: float
-
-    @classmethod
-    def of(cls, clock: Clock, timeout: float) -> Pace:
-        """The pace for a ``timeout`` in real seconds."""
-        lost = timeout * 1000 * clock.speed
-        return cls(max(_SHORTEST_REST, 2 * lost), max(_LONGEST_REST, 4 * lost), max(_SHORTEST_REST, 100 * clock.speed))
-
-
-class _Target:
-    """One device on the line, and what is known of its silence."""
-
-    def __init__(self, device: Device, profile: Profile, health: DeviceHealth) -> None:
-        self.device = device
-        self.health = health
-        self.failures = 0
-        self.rest = 0.0
-        self.probe_due: int | None = None
-        self.told = False
-        """Whether "no answer" has been published since it last answered."""
-        self.limits = limits_of(profile)
-        self.refused: dict[Span, int] = {}  # with the exception code
-        self.ask_again_at = 0
-        groups = [(None, device.every)] if device.slow is None else [("fast", device.every), ("slow", device.slow)]
-        jobs = [_Job(self, profile, points_of(profile, device, group), period) for group, period in groups]
-        self.jobs = [job for job in jobs if job.points]
-
-
-class _Job:
-    """Points of one device that are asked together, every ``period`` ms from ``phase`` on."""
-
-    def __init__(self, target: _Target, profile: Profile, points: Sequence[Point], period: int) -> None:
-        self.target = target
-        self.period = period
-        self.phase = 0
-        self.points = points
-        self.flaws: Flaws = {}
-        self._profile = profile
-        self.use(plan(points, target.limits) if points else ())
-
-    def use(self, blocks: Sequence[Block]) -> None:
-        """From now on ask for ``blocks``."""
-        self.blocks = tuple(blocks)
-        self.decoder = Decoder(self._profile, self.target.device, self.blocks)
-
-    def replan(self) -> None:
-        """The fewest requests for what the device does not refuse."""
-        refused = self.target.refused
-        holes = tuple((span.start, span.end - 1) for span in refused)
-        limits = self.target.limits
-        wanted = [point for point in self.points if point.span not in refused]
-        self.use(plan(wanted, Limits(limits.max_block, limits.max_gap, limits.holes + holes)))
-
-
-class _Probe(NamedTuple):
-    target: _Target
-    due: int
+Answer = bytes | GreenwardenError
 
 
 class LinkPoller:
-    """Polls all devices behind one Modbus link, one request at a time."""
+    """Polls all devices behind one Modbus link; up to ``in_flight`` requests of one poll are under way at once."""
 
     def __init__(
         self,
@@ -121,6 +56,8 @@ class LinkPoller:
         publish: Publish,
         pace: Pace,
         health: LinkHealth,
+        *,
+        in_flight: int = 1,
     ) -> None:
         self._ident = ident
         self._link = link
@@ -128,25 +65,27 @@ class LinkPoller:
         self._publish = publish
         self._pace = pace
         self._health = health
-        self._targets = [_Target(*device) for device in devices]
-        self._heap: list[tuple[int, int, _Job | _Probe]] = []
-        self._order = 0
+        self._in_flight = in_flight
+        self._targets = [Target(*device) for device in devices]
+        self._schedule: Schedule[Job, Target] = Schedule()
+        self._heard_at = -1  # steady moment of the last sign of life of anyone
 
     async def run(self) -> None:
         """Poll until cancelled."""
         self._spread()
-        while self._heap:
-            due, _, entry = self._heap[0]
-            await self._clock.sleep_until(due)
-            heapq.heappop(self._heap)
-            target = entry.target
+        while (moment := self._schedule.next_moment()) is not None:
+            await self._clock.sleep_steady(moment)
+            entry = self._schedule.take(self._clock.steady())
+            if entry is None:
+                continue
+            target = entry.job.target if isinstance(entry, Turn) else entry.target
             try:
-                if isinstance(entry, _Job):
-                    await self._turn(entry, due)
-                elif due == target.probe_due:
+                if isinstance(entry, Turn):
+                    await self._turn(entry)
+                elif entry.due == target.probe_due:
                     await self._probe(target)
             except LinkDown as error:
-                await self._sit_out(error, target)
+                await self._sit_out(error, mute=False)
             except Exception:  # one device's trouble must not stop the others on the line
                 target.health.errors["internal"] += 1
                 log.exception("device %s: polling failed in a way that is our fault", target.device.id)
@@ -155,111 +94,130 @@ class LinkPoller:
 
     def _spread(self) -> None:
         """Everyone once at the start; then on a grid, spread evenly over the period or on the clock's round moments."""
-        start = self._clock.now()
+        start = self._clock.steady()
         for number, target in enumerate(self._targets):
             for job in target.jobs:
-                share = job.period * number // len(self._targets)
-                job.phase = 0 if target.device.aligned else start + share
-                self._push(start, job)
+                job.grid = spread(start, job.grid.period, number, len(self._targets))
+                self._schedule.add_job(start, job)
 
-    def _push(self, due: int, entry: _Job | _Probe) -> None:
-        self._order += 1
-        heapq.heappush(self._heap, (due, self._order, entry))
+    def _book(self, job: Job, due: int) -> int:
+        """Book the next turn of ``job``, whose last was due at ``due``; how many it has missed since."""
+        now, grid = self._clock.steady(), job.grid
+        if job.target.device.aligned:
+            self._schedule.add_job(round_moment_after(self._clock.now(), now, grid.period), job)
+            return max(0, now - due) // grid.period
+        following = grid.after(now)
+        if not job.started and following - now < grid.period // 2:
+            following += grid.period  # it was asked at the start just now
+        job.started = True
+        self._schedule.add_job(following, job)
+        return grid.passed(due, now)
 
-    def _probe_at(self, due: int, target: _Target) -> None:
+    def _probe_at(self, due: int, target: Target) -> None:
         """Ask a silent device in small at ``due``, in place of any probe set before."""
         target.probe_due = due
-        self._push(due, _Probe(target, due))
+        self._schedule.add_probe(due, target)
 
-    async def _turn(self, job: _Job, due: int) -> None:
+    async def _turn(self, turn: Turn[Job]) -> None:
         """A job's time has come: book its next, then ask unless the device rests."""
-        now = self._clock.now()
-        passed = (now - job.phase) // job.period
-        health = job.target.health
-        late = max(0, passed - (due - job.phase) // job.period)
-        health.due += 1 + late
-        health.missed += late
-        self._push(job.phase + (passed + 1) * job.period, job)
-        if job.target.failures:
+        target, health = turn.job.target, turn.job.target.health
+        missed = self._book(turn.job, turn.due)
+        health.due += 1 + missed
+        health.missed += missed
+        if target.failures or self._clock.steady() < target.ailing_until:
             health.resting += 1
             return
-        await self._poll(job)
+        await self._poll(turn.job)
 
     # -- one device ---------------------------------------------------------------------------------------------------
 
-    async def _poll(self, job: _Job) -> None:
+    async def _poll(self, job: Job) -> None:
         target = job.target
-        if target.refused and self._clock.now() >= target.ask_again_at:
+        if target.refused and self._clock.steady() >= target.ask_again_at:
             target.refused.clear()
             for one in target.jobs:
                 one.replan()
-        answers: list[bytes | None] = []
-        flaws: Flaws = {}
-        trouble: GreenwardenError | None = None
-        decoder = job.decoder
-        for block in job.blocks:
-            try:
-                answers.append(None if isinstance(trouble, NoAnswer) else await self._read(target, block))
-            except MeterRefused as refused:
-                if refused.code in _UNREACHABLE:
-                    trouble = NoAnswer(str(refused))
-                    target.health.errors["unreachable"] += 1
-                elif refused.code in (_UNKNOWN_FUNCTION, *_WRONG_QUESTION):
-                    # The plan changes: finish this poll with the new one.
-                    await self._isolate(job, block, refused.code)
-                    await self._poll(job)
-                    return
-                else:
-                    target.health.errors["refused"] += 1
-                    trouble = refused
-                answers.append(None)
-            except (NoAnswer, BadFrame) as error:
-                target.health.errors[type(error).__name__] += 1
-                trouble = error
-                answers.append(None)
-            if answers[-1] is None:
-                flaws |= _flaws(block.points, f"{trouble}")
-        if trouble is not None and not any(answers) and not isinstance(trouble, MeterRefused):
-            await self._failed(target, trouble)
+        blocks, decoder = job.blocks, job.decoder
+        answers = await self._ask(target, blocks)
+        for block, answer in zip(blocks, answers, strict=True):
+            if (code := _wrong_question(answer)) is not None:
+                await self._isolate(job, block, code)  # it makes a new plan: ask by that
+                await self._poll(job)
+                return
+        heard = [answer if isinstance(answer, bytes) else None for answer in answers]
+        troubles = [answer for answer in answers if not isinstance(answer, bytes)]
+        silences = [one for one in troubles if not isinstance(one, MeterRefused) or one.code in _UNREACHABLE]
+        if troubles and len(silences) == len(answers):
+            await self._failed(target, silences[0])
             return
-        await self._answered(target)
-        values, found = decoder.decode(answers)
-        flaws |= found
-        if target.refused:
-            for point in job.points:
-                if (code := target.refused.get(point.span)) is not None:
-                    flaws |= _flaws([point], f"the device {refusal(code)}")
+        self._answered(target)
+        self._tell_ailing(target, troubles, whole=len(troubles) == len(answers))
+        if job.identity:
+            self._identify(target, decoder.decode_all(heard).details)
+            return
+        values, flaws = decoder.decode(heard)
+        if not target.judged and values:
+            target.judged = True
+            if doubt := suspicion(values):
+                log.warning("device %s: %s", target.device.id, doubt)
+        self._tell_flaws(job, flaws)
+        for block, answer in zip(blocks, answers, strict=True):
+            if not isinstance(answer, bytes):
+                flaws |= flaws_of(block.points, str(answer))
         now = self._clock.now()
         target.health.last_reading_at = now
         target.health.answered += 1
-        self._tell_flaws(job, found)
-        await self._publish([with_flaws(target.device.id, now, values, flaws)])
+        await self._publish([with_flaws(target.device.id, now, values, flaws | job.refused_flaws())])
 
-    async def _read(self, target: _Target, block: Block) -> bytes:
-        """One request; a device that is busy is asked once more."""
-        assert target.device.unit is not None
-        for attempt in (1, 2):
+    async def _ask(self, target: Target, blocks: Sequence[Block]) -> list[Answer]:
+        """The answers to ``blocks``, or what went wrong with each. Raises LinkDown."""
+        if self._in_flight > 1:
+            answers: list[Answer] = list(await asyncio.gather(*(self._try(target, block) for block in blocks)))
+        else:
+            answers = []
+            for block in blocks:
+                # After a silence the rest would be silence too; after a wrong question the plan changes anyway.
+                vain = bool(answers) and (isinstance(answers[-1], NoAnswer) or _wrong_question(answers[-1]))
+                answers.append(answers[-1] if vain else await self._try(target, block))
+        for answer in answers:
+            if isinstance(answer, LinkDown):
+                raise answer
+        return answers
+
+    async def _try(self, target: Target, block: Block) -> Answer:
+        try:
+            return await self._read(target, block)
+        except (NoAnswer, BadFrame, LinkDown, MeterRefused) as error:
+            if not isinstance(error, LinkDown):
+                target.health.errors[_kind(error)] += 1
+            return error
+
+    async def _read(self, target: Target, block: Block) -> bytes:
+        """One request; a device that is busy is asked again after a pause, twice."""
+        for pause in (*_BUSY_PAUSES, None):
             self._health.requests += 1
             began = time.monotonic()
             try:
-                data = await self._link.read(target.device.unit, block.function, block.address, block.length)
+                data = await self._link.read(target.station, block.function, block.address, block.length)
             except MeterRefused as refused:
                 self._health.answers += 1
-                self._health.errors["refused"] += 1
-                if refused.code not in _BUSY or attempt == 2:
+                self._health.errors[_kind(refused)] += 1
+                self._heard_at = self._clock.steady()
+                if refused.code != _BUSY or pause is None:
                     raise
-                await asyncio.sleep(_BUSY_PAUSE)
+                await asyncio.sleep(pause)
                 continue
             except (NoAnswer, BadFrame, LinkDown) as error:
-                self._health.errors[type(error).__name__] += 1
+                self._health.errors[_kind(error)] += 1
                 raise
             finally:
                 self._health.busy_ms += (time.monotonic() - began) * 1000
             self._health.answers += 1
+            self._heard_at = self._clock.steady()
             return data
-        raise AssertionError("the second attempt returns or raises")
+        raise AssertionError("the last attempt returns or raises")
 
-    async def _isolate(self, job: _Job, block: Block, code: int) -> None:
+    async def _isolate(self, job: Job, block: Block, code: int) -> None:
         """Find what of ``block`` is refused, remember it, and plan anew without it. Each part is asked once."""
         target = job.target
         kept: list[Block] = []
@@ -276,21 +234,19 @@ class LinkPoller:
                     await self._read(target, part)
                     kept.append(part)
                 except MeterRefused as refused:
-                    if refused.code not in (_UNKNOWN_FUNCTION, *_WRONG_QUESTION):
+                    if _wrong_question(refused):
+                        suspects.append((part, refused.code))
+                    else:
                         kept.append(part)
-                        continue
-                    suspects.append((part, refused.code))
                 except (NoAnswer, BadFrame):
                     kept.append(part)  # says nothing about its registers; the next poll will
         if len(target.refused) == before:
             # Nothing is refused by itself: the gaps were, or the length. These parts are what the device takes.
-            job.use(sorted([*(one for one in job.blocks if one is not block), *kept]))
+            remaining = [one for one in job.blocks if one is not block]
+            job.use(sorted([*remaining, *kept], key=lambda one: (one.function, one.address, one.length)))
             return
-        target.ask_again_at = self._clock.now() + _ASK_REFUSED_AGAIN
-        told = target.health.refused
-        points = {point.label: target.refused.get(point.span) for one in target.jobs for point in one.points}
-        target.health.refused = tuple(f"{label}: it {refusal(why)}" for label, why in points.items() if why is not None)
-        target.health.errors["refused"] += 1
+        target.ask_again_at = self._clock.steady() + _ASK_REFUSED_AGAIN
+        told, target.health.refused = target.health.refused, target.refusals()
         if set(target.health.refused) - set(told):
             sentence = "; ".join(target.health.refused)
             log.warning(
@@ -298,27 +254,78 @@ class LinkPoller:
             )
         job.replan()
 
-    def _tell_flaws(self, job: _Job, flaws: Flaws) -> None:
+    def _tell_ailing(self, target: Target, troubles: Sequence[GreenwardenError], *, whole: bool) -> None:
+        """A device that answers with a failure of its own, said once; one that has nothing else to say is let rest."""
+        ailing = next((one for one in troubles if isinstance(one, MeterRefused) and one.code in _AILING), None)
+        if ailing is None:
+            target.ailing_rest = 0.0
+            return
+        if not target.ailing_rest:
+            log.warning("device %s %s", target.device.id, ailing)
+        target.ailing_rest = self._pace.longer(target.ailing_rest)
+        if whole:
+            target.ailing_until = self._clock.steady() + int(target.ailing_rest)
+
+    @staticmethod
+    def _identify(target: Target, said: Mapping[str, float | str]) -> None:
+        """Another serial number under the old address is another meter: its counters start elsewhere."""
+        known = target.health.identity
+        changed = [
+            f"{name} {_shown(said[name])}, was {_shown(known[name])}"
+            for name in said.keys() & known.keys()
+            if said[name] != known[name]
+        ]
+        if changed:
+            log.warning(
+                "device %s is not the one it was (%s); was it exchanged? see: greenwarden meter exchange --help",
+                target.device.id,
+                "; ".join(changed),
+            )
+        target.health.identity = {**known, **said}
+
+    def _tell_flaws(self, job: Job, flaws: Flaws) -> None:
         """A flaw is told when it comes, not at every poll."""
         if flaws.keys() - job.flaws.keys():
-            log.warning("device %s: %s", job.target.device.id, "; ".join(f.reason for f in flaws.values()))
-        job.flaws = flaws
+            reasons: dict[str, list[str]] = {}
+            for name, flaw in flaws.items():
+                reasons.setdefault(flaw.reason, []).append(name)
+            told = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in reasons.items())
+            log.warning("device %s: %s", job.target.device.id, told)
+        job.flaws = dict(flaws)
 
     # -- silence ------------------------------------------------------------------------------------------------------
 
-    async def _failed(self, target: _Target, error: GreenwardenError) -> None:
+    async def _failed(self, target: Target, error: GreenwardenError) -> None:
         """Not a word: rest, ask again in small; after the second time it is a fact."""
-        now = self._clock.now()
+        now = self._clock.steady()
+        if not target.failures:
+            target.silent_from = now
         target.failures += 1
-        target.rest = self._pace.shortest if target.failures == 1 else min(2 * target.rest, self._pace.longest)
+        target.rest = self._pace.longer(target.rest if target.failures > 1 else 0.0)
         self._probe_at(now + int(target.rest), target)
-        if target.health.silent_since is None:
-            target.health.silent_since = now
-        if target.failures >= 2 and not target.told:
+        target.health.silent_since = target.health.silent_since or self._clock.now()
+        if target.failures < 2 or target.said:
+            return
+        if await self._someone_else_speaks(target):
+            target.said = True
             log.warning("device %s is silent (%s); it is asked again less and less often", target.device.id, error)
             await self._tell_silent([target], str(error))
+        else:
+            nobody = f"none of the {len(self._targets)} devices behind it answers; check its bus and its power"
+            await self._sit_out(LinkDown(nobody), mute=True)
 
-    async def _tell_silent(self, targets: Sequence[_Target], reason: str) -> None:
+    async def _someone_else_speaks(self, target: Target) -> bool:
+        """Whether the silence of ``target`` is its own: somebody behind the line has spoken since it fell silent."""
+        if len(self._targets) == 1 or self._heard_at >= target.silent_from:
+            return True
+        others = [one for one in self._targets if one is not target and not one.said]
+        for other in sorted(others, key=lambda one: -one.answered_at):
+            # Who has just been asked in vain need not be asked again.
+            if not other.failures and not isinstance(await self._try(other, _smallest(other)), NoAnswer | BadFrame):
+                return True
+        return False
+
+    async def _tell_silent(self, targets: Sequence[Target], reason: str) -> None:
         now = self._clock.now()
         fresh = [target for target in targets if not target.told]
         for target in fresh:
@@ -327,63 +334,78 @@ class LinkPoller:
         if fresh:
             await self._publish([no_answer(target.device.id, now, reason) for target in fresh])
 
-    async def _answered(self, target: _Target) -> None:
-        """It speaks: if it was silent, say so once, with the time in between."""
-        if target.told and target.failures:
-            gap = self._clock.now() - (target.health.silent_since or self._clock.now())
-            log.warning("device %s answers again after %s", target.device.id, format_duration(gap))
+    def _answered(self, target: Target) -> None:
+        """It speaks: if it was said to be silent, say that it is back, with the time in between."""
+        now = self._clock.steady()
+        if target.said:
+            log.warning("device %s answers again after %s", target.device.id, format_duration(now - target.silent_from))
+        target.answered_at = now
         target.failures = 0
-        target.told = False
+        target.told = target.said = False
         target.health.silent_since = None
 
-    async def _probe(self, target: _Target) -> None:
+    async def _probe(self, target: Target) -> None:
         """One small read of a silent device; when it answers, everything at once."""
         if not target.failures:
             return
-        blocks = next((job.blocks for job in target.jobs if job.blocks), ())
-        if blocks:
-            try:
-                await self._read(target, smallest(blocks))
-            except MeterRefused as refused:
-                if refused.code in _UNREACHABLE:
-                    target.health.errors["unreachable"] += 1
-                    await self._failed(target, refused)
-                    return
-            except (NoAnswer, BadFrame) as error:
-                target.health.errors[type(error).__name__] += 1
-                await self._failed(target, error)
-                return
+        answer = await self._try(target, _smallest(target))
+        if isinstance(answer, LinkDown):
+            raise answer
+        if isinstance(answer, NoAnswer | BadFrame) or (
+            isinstance(answer, MeterRefused) and answer.code in _UNREACHABLE
+        ):
+            await self._failed(target, answer)
+            return
         for job in target.jobs:
             before = target.failures
             await self._poll(job)
             if target.failures > before:
                 return  # it answers in small and not in full: that is no return
 
-    async def _sit_out(self, error: LinkDown, target: _Target) -> None:
-        """The line itself is gone: one event for all behind it; try with growing, random delay until it is back."""
-        began = self._clock.now()
-        self._health.down_since = began
+    async def _sit_out(self, error: LinkDown, *, mute: bool) -> None:
+        """The line is gone, or ``mute``: one event for all behind it; try with growing, random delay until it is back.
+
+        A line that is gone is back with any sign of it, a mute one when somebody behind it speaks.
+        """
+        began = self._clock.steady()
+        self._health.down_since = self._clock.now()
         log.warning("link %s is down: %s", self._ident, error)
         await self._tell_silent(self._targets, str(error))
+        for target in self._targets:
+            if not target.said:  # their silence was the line's
+                target.failures, target.probe_due = 0, None
         delay = self._pace.reconnect
-        block = smallest(target.jobs[0].blocks or plan(target.jobs[0].points, target.limits))
+        number = 0
         while True:
-            await self._clock.sleep_until(self._clock.now() + int(delay * random.uniform(0.5, 1.0)))
+            await self._clock.sleep_steady(self._clock.steady() + int(delay * random.uniform(0.5, 1.0)))
             delay = min(2 * delay, self._pace.longest)
-            try:
-                await self._read(target, block)
-            except LinkDown:
-                continue
-            except (NoAnswer, BadFrame, MeterRefused):
-                break  # whatever the device says: the line is there
-            else:
+            target = self._targets[number % len(self._targets)]
+            number += 1
+            answer = await self._try(target, _smallest(target))
+            if not isinstance(answer, (LinkDown, NoAnswer, BadFrame) if mute else LinkDown):
                 break
         self._health.down_since = None
-        log.warning("link %s is back after %s", self._ident, format_duration(self._clock.now() - began))
+        log.warning("link %s is back after %s", self._ident, format_duration(self._clock.steady() - began))
         for one in self._targets:
             if one.failures:
-                self._probe_at(self._clock.now(), one)
+                self._probe_at(self._clock.steady(), one)
 
 
-def _flaws(points: Sequence[Point], reason: str) -> Flaws:
-    return {point.row.quantity: Flaw(Grade.BAD, reason) for point in points if point.row.quantity}
+def _shown(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.16g}"
+
+
+def _smallest(target: Target) -> Block:
+    """The smallest read that proves ``target`` alive."""
+    job = target.jobs[0]
+    return smallest(job.blocks or plan(job.points, target.limits))
+
+
+def _wrong_question(answer: Answer) -> int | None:
+    """The exception code, when it says that the same question will never be answered."""
+    return answer.code if isinstance(answer, MeterRefused) and answer.code in _WRONG_QUESTION else None
+
+
+def _kind(error: GreenwardenError) -> str:
+    """The name under which an error is counted."""
+    return f"exception {error.code}" if isinstance(error, MeterRefused) else type(error).__name__

@@ -9,25 +9,24 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from building.clock import Clock
 from building.document import Document, Where
 from building.errors import ConfigError, LinkDown
 from building.site import Device, Endpoint, Link, Site, parse_endpoint
 from collector.health import CollectorHealth, DeviceHealth, LinkHealth
-from collector.links.modbus_tcp import ModbusTcpLink
 from collector.links.mqtt import Access, MqttLink
-from collector.listening import MqttListener
-from collector.polling import LinkPoller, Pace
+from collector.listening import Kept, MqttListener
+from collector.polling import LinkPoller
 from collector.profiles import Profile, load_profile
+from collector.stations import SPOKEN, line_for
 from collector.stream import Stream
+from collector.targets import Pace
 
 log = logging.getLogger(__name__)
 
-SPOKEN: Final[Mapping[str, tuple[str, ...]]] = {"modbus": ("tcp",), "mqtt": ("mqtt", "mqtts")}
-"""Link keys and address forms that this collector speaks."""
-
+_CANCEL_AGAIN: Final = 0.5  # real seconds
 _FASTEST_TIMEOUT: Final = 0.2  # real seconds; on a fast clock a full second would be minutes of the building's time
 
 Known = tuple[Device, Profile, DeviceHealth]
@@ -38,10 +37,9 @@ Work = Callable[[], Coroutine[None, None, None]]
 def check_links(document: Document) -> Iterable[tuple[Where, str]]:
     """Links, and settings of links, that this collector cannot speak (a building.site.Check)."""
     for where, item in document.entries("links"):
-        if item.get("version") == "5":
-            yield (*where, "version"), "MQTT 5 is not spoken by this version; leave version: out"
-        if item.get("in_flight", 1) != 1:
-            yield (*where, "in_flight"), "one request at a time is all this version does; leave in_flight: out"
+        if item.get("in_flight", 1) != 1 and not str(item.get("modbus", "")).startswith("tcp://"):
+            yield (*where, "in_flight"), "several requests at once are possible over tcp:// only; leave in_flight: out"
+        yield from _tls_mistakes(where, item)
         for protocol in ("modbus", "mqtt", "dlt645", "cjt188"):
             address = item.get(protocol)
             if address is None:
@@ -52,11 +50,21 @@ def check_links(document: Document) -> Iterable[tuple[Where, str]]:
                 yield (*where, protocol), f"{protocol}: {address!r} is not spoken by this version; spoken are {spoken}"
 
 
+def _tls_mistakes(where: Where, item: Mapping[str, Any]) -> Iterable[tuple[Where, str]]:
+    for key in ("ca", "certificate", "key"):
+        if item.get(key) is not None and not str(item.get("mqtt", "mqtts://")).startswith("mqtts://"):
+            yield (*where, key), f"{key}: is for mqtts://; write mqtt: with mqtts:// or leave {key}: out"
+    for one, other in (("certificate", "key"), ("key", "certificate")):
+        if item.get(one) is not None and item.get(other) is None:
+            yield (*where, one), f"{one}: needs {other}: beside it; both are files"
+
+
 class Collector:
     """Runs while its ``async with`` lasts. A dead meter, gateway or broker does not stop it; a wrong profile does.
 
     ``endpoints`` overrides the addresses of links (link id -> "tcp://127.0.0.1:40123"), ``credentials`` their names and
-    passwords; ``profiles_folder`` holds the user's own profiles. Raises ConfigError when it is built.
+    passwords; ``profiles_folder`` holds the user's own profiles; ``kept(since)`` gives readings that are on disk
+    already, so that a message a broker sends again is not taken twice. Raises ConfigError when it is built.
     """
 
     def __init__(
@@ -68,10 +76,12 @@ class Collector:
         endpoints: Mapping[str, str] | None = None,
         credentials: Credentials | None = None,
         profiles_folder: Path | None = None,
+        kept: Kept | None = None,
     ) -> None:
         self._site = site
         self._clock = clock
         self._stream = stream
+        self._kept = kept
         self._health = CollectorHealth()
         self._stack = AsyncExitStack()
         self._plans: list[_LinkPlan] = []
@@ -113,15 +123,28 @@ class Collector:
     def _poll(self, opening: AsyncExitStack, plan: _LinkPlan) -> list[tuple[str, Work]]:
         link, endpoint = plan.link, plan.endpoint
         timeout = timeout_of(link, self._clock)
-        line = ModbusTcpLink(endpoint.host, endpoint.port, timeout=timeout, pause=link.pause / 1000 / self._clock.speed)
+        pause = link.pause / 1000 / self._clock.speed
+        profiles = [profile for _, profile, _ in plan.known]
+        line = line_for(link.protocol, endpoint, profiles, timeout=timeout, pause=pause, in_flight=link.in_flight)
         opening.push_async_callback(line.close)
         pace, health = Pace.of(self._clock, timeout), self._health.links[link.id]
-        poller = LinkPoller(link.id, line, plan.known, self._clock, self._stream.publish, pace, health)
+        poller = LinkPoller(
+            link.id,
+            line,
+            plan.known,
+            self._clock,
+            self._stream.publish,
+            pace,
+            health,
+            in_flight=link.in_flight,
+        )
         return [(f"poll {link.id}", poller.run)]
 
     async def _listen(self, opening: AsyncExitStack, plan: _LinkPlan) -> list[tuple[str, Work]]:
         link, endpoint = plan.link, plan.endpoint
-        listener = MqttListener(link.id, plan.known, self._clock, self._site.site.tz, self._health.links[link.id])
+        listener = MqttListener(
+            link.id, plan.known, self._clock, self._site.site.tz, self._health.links[link.id], self._kept
+        )
         changes: asyncio.Queue[LinkDown | None] = asyncio.Queue()
         assert plan.access is not None
         line = MqttLink(
@@ -132,6 +155,8 @@ class Collector:
             access=plan.access,
             now=self._clock.now,
             on_state=changes.put_nowait,
+            version=link.version,
+            will=link.will,
         )
         await opening.enter_async_context(line)
 
@@ -161,9 +186,11 @@ class _Tasks:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        # A library may swallow a cancel that comes at the moment of an answer (wait_for of Python 3.11 does): again.
+        while pending := [task for task in self._tasks if not task.done()]:
+            for task in pending:
+                task.cancel()
+            await asyncio.wait(pending, timeout=_CANCEL_AGAIN)
 
     def start(self, name: str, work: Work) -> None:
         task = asyncio.create_task(work(), name=name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from rules.catalogue import Text
 
@@ -18,6 +18,9 @@ Kind = Literal["stat", "lines", "bars", "table", "pie", "ranking", "heatmap", "s
 
 Step = Mapping[str, Any]
 """A transformation as Grafana writes it: ``{"id": …, "options": …}``."""
+
+
+NO_DATA: Final = Text("没有数据", "No data")
 
 
 class Limit(NamedTuple):
@@ -95,7 +98,7 @@ class Panel:
     high: float | None = None
     bridge: int = 0
     """Milliseconds without a value that a line may cross; a longer gap stays a gap."""
-    empty: Text = Text("没有数据", "No data")
+    empty: Text = NO_DATA
 
 
 @dataclass(frozen=True)

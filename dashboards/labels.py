@@ -25,8 +25,8 @@ RULES: Final[Mapping[str, Text]] = {
     "water_leak": Text("漏水", "Water leak"),
     "standby_load": Text("待机能耗", "Standby"),
     "equipment_left_on": Text("设备未关", "Equipment left on"),
-    "aircon_setpoint": Text("空调设定温度", "Setpoint outside 26/18"),
-    "aircon_unoccupied": Text("无人开空调", "Air conditioning for nobody"),
+    "aircon_setpoint": Text("空调设定温度", "Setpoint off 26/18"),
+    "aircon_unoccupied": Text("无人开空调", "Air con for nobody"),
     "aircon_room_temperature": Text("室温过低或过高", "Room too cool or too warm"),
     "night_base_load": Text("夜间基础负荷偏高", "Night load too high"),
     "high_power_appliance": Text("大功率电器", "High-power appliance"),
@@ -52,7 +52,7 @@ SEVERITIES: Final[Mapping[str, Text]] = {
 
 INTERVAL_STATES: Final[Mapping[str, Text]] = {
     "measured": Text("实测", "Measured"),
-    "settled": Text("补算（总量准确）", "Settled over a gap"),
+    "settled": Text("补算", "Settled"),
     "estimated": Text("估算", "Estimated"),
     "missing": Text("缺失", "Missing"),
 }

@@ -2,50 +2,149 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from building.durations import format_duration
-from building.site import Device, Site
-from collector.planning import limits_of, plan, points_of
-from collector.profiles import Profile, load_profile
+from building.site import MINUTE, Device, Link, Site
+from collector.links.wires import baudrate_of
+from collector.planning import DevicePlan, plan_of
+from collector.profiles import load_profile
 from greenwarden import terminal
 from greenwarden.door import open_site, profiles_folder
+
+_WIDE: Final = 120  # columns from which a terminal shows the long table
+_FULL: Final = 0.7  # share of a serial line's time from which late polls are likely: the meters' own delay comes on top
+_USUAL_BAUD: Final = {"dlt645": {"baudrate": "2400"}, "cjt188": {"baudrate": "2400"}}
+
+_WORDS: Final[Mapping[str, Mapping[str, str]]] = {
+    "en": {
+        "device": "device", "kind": "kind", "zone": "zone", "link": "link", "profile": "profile", "points": "points",
+        "requests": "requests", "registers": "registers", "every": "every", "address": "address",
+        "devices": "devices", "per_minute": "requests/min", "share": "line busy",
+        "head": "{file}: {site}, {zones} zones, {links} links, {devices} devices", "right": "{file} is right.",
+        "on_change": "on change, {age}",
+        "full": "link {link} takes {share} of its line's time before any meter's delay: polls will come late. "
+        "Raise every: or slow:, raise the baud rate, or spread the meters over two lines.",
+    },
+    "zh": {
+        "device": "设备", "kind": "类型", "zone": "区域", "link": "通信", "profile": "型号", "points": "测点",
+        "requests": "请求", "registers": "寄存器", "every": "周期", "address": "地址", "devices": "设备数",
+        "per_minute": "请求/分", "share": "总线占用",
+        "head": "{file}：{site}，{zones} 个区域，{links} 条通信，{devices} 台设备", "right": "{file} 无误。",
+        "on_change": "变化时上报，{age}",
+        "full": "通信 {link} 仅报文就占用总线 {share} 的时间，轮询会延迟。"
+        "请加大 every: 或 slow:，提高波特率，或分成两条总线。",
+    },
+}  # fmt: skip
+
+
+class _Serial(NamedTuple):
+    """A link's serial line as the file names it; behind a serial server or a gateway its speed is not known."""
+
+    baudrate: int
+    framing: str
 
 
 def check_site(path: Path, *, as_json: bool) -> None:
     """Print the site and its plan; raises ConfigError with every mistake."""
     site = open_site(path)
-    devices = [_device(site, device, path) for device in site.devices]
+    plans = {device.id: _plans(site, device, path) for device in site.devices}
+    devices = [_device(device, plans[device.id], path, _WORDS["en"]) for device in site.devices]
+    links = [_link(site, link, plans) for link in site.links]
     if as_json:
-        terminal.emit_json({"site": site.site.name, "devices": devices})
+        terminal.emit_json({"site": site.site.name, "devices": devices, "links": links})
         return
-    terminal.say(
-        f"{path.name}: {site.site.name}, {len(site.zones)} zones, {len(site.links)} links, {len(site.devices)} devices"
-    )
-    rows = [[row[key] if row[key] is not None else "" for key in _COLUMNS] for row in devices]
-    terminal.out.print(terminal.table("", _COLUMNS, rows, right=(5, 6, 7)))
-    terminal.say(f"{path.name} is right.")
+    words = _WORDS[site.site.language]
+    counts = {"zones": len(site.zones), "links": len(site.links), "devices": len(site.devices)}
+    terminal.say(words["head"].format(file=path.name, site=site.site.name, **counts))
+    _show_devices([_device(device, plans[device.id], path, words) for device in site.devices], words)
+    _show_links(links, words)
+    terminal.say(words["right"].format(file=path.name))
 
 
-_COLUMNS = ("device", "kind", "zone", "link", "profile", "points", "requests", "registers", "every")
+_COLUMNS: Final = ("device", "kind", "zone", "link", "profile", "points", "requests", "registers", "every")
+_NARROW: Final = ("device", "link", "points", "requests", "registers", "every")
+_LINK_COLUMNS: Final = ("link", "address", "devices", "per_minute", "share")
+_NUMBERS: Final = ("points", "requests", "registers", "devices", "per_minute", "share")
 
 
-def _device(site: Site, device: Device, path: Path) -> dict[str, Any]:
+def _show(columns: Sequence[str], rows: Sequence[Mapping[str, object]], words: Mapping[str, str]) -> None:
+    right = [place for place, name in enumerate(columns) if name in _NUMBERS]
+    cells = [["" if row[name] is None else row[name] for name in columns] for row in rows]
+    terminal.out.print(terminal.table("", [words[name] for name in columns], cells, right=right))
+
+
+def _show_devices(rows: Sequence[Mapping[str, object]], words: Mapping[str, str]) -> None:
+    _show(_COLUMNS if terminal.out.width >= _WIDE else _NARROW, rows, words)
+
+
+def _show_links(links: Sequence[Mapping[str, Any]], words: Mapping[str, str]) -> None:
+    if not links:
+        return
+    rows = [
+        {
+            **link,
+            "per_minute": None if link["requests_per_minute"] is None else f"{link['requests_per_minute']:.1f}",
+            "share": None if link["line_share"] is None else f"{link['line_share']:.0%}",
+        }
+        for link in links
+    ]
+    _show(_LINK_COLUMNS, rows, words)
+    for row, link in zip(rows, links, strict=True):
+        if link["line_share"] is not None and link["line_share"] > _FULL:
+            terminal.say(words["full"].format(link=link["link"], share=row["share"]))
+
+
+def _device(device: Device, plans: Sequence[DevicePlan], path: Path, words: Mapping[str, str]) -> dict[str, Any]:
     row: dict[str, Any] = dict.fromkeys(_COLUMNS)
     row |= {"device": device.id, "kind": device.kind, "zone": device.zone, "link": device.link}
     row |= {"profile": device.profile, "every": format_duration(device.every)}
+    if device.slow is not None:
+        row["every"] += f", {format_duration(device.slow)}"
     if device.reports == "on_change":
-        row["every"] = f"on change, {format_duration(device.max_age)}"
-    if device.profile is not None:
+        row["every"] = words["on_change"].format(age=format_duration(device.max_age))
+    if plans:
+        row["points"] = sum(plan.points for plan in plans)
+        row["requests"] = sum(plan.requests for plan in plans)
+        row["registers"] = sum(plan.registers for plan in plans)
+    elif device.profile is not None:
         profile = load_profile(device.profile, profiles_folder(path))
-        row |= _requests(site, device, profile)
+        row["points"] = sum(bool(point.quantity) for topic in profile.topics for point in topic.values)
     return row
 
 
-def _requests(site: Site, device: Device, profile: Profile) -> dict[str, Any]:
+def _plans(site: Site, device: Device, path: Path) -> list[DevicePlan]:
+    """What is asked of ``device``; nothing of one that speaks by itself."""
+    link = site.link.get(device.link or "")
+    if device.profile is None or link is None:
+        return []
+    profile = load_profile(device.profile, profiles_folder(path))
     if not profile.registers:
-        return {"points": sum(len(topic.values) for topic in profile.topics)}
-    points = points_of(profile, device)
-    blocks = plan(points, limits_of(profile))
-    return {"points": len(points), "requests": len(blocks), "registers": sum(block.length for block in blocks)}
+        return []
+    serial = _serial(link)
+    if serial is None:
+        return plan_of(device, profile)
+    return plan_of(device, profile, baudrate=serial.baudrate, pause=link.pause, framing=serial.framing)
+
+
+def _serial(link: Link) -> _Serial | None:
+    endpoint = link.endpoint
+    if not endpoint.path:
+        return None
+    framing = endpoint.scheme if link.protocol == "modbus" else link.protocol
+    return _Serial(baudrate_of({**_USUAL_BAUD.get(link.protocol, {}), **endpoint.options}), framing)
+
+
+def _link(site: Site, link: Link, plans: Mapping[str, Sequence[DevicePlan]]) -> dict[str, Any]:
+    """``line_share`` is the part of a serial line's time that its frames take; None for lines of unknown speed."""
+    devices = [device for device in site.devices if device.link == link.id]
+    asked = [plan for device in devices for plan in plans[device.id]]
+    return {
+        "link": link.id,
+        "address": getattr(link, link.protocol),
+        "devices": len(devices),
+        "requests_per_minute": sum(plan.requests * MINUTE / plan.every for plan in asked) if asked else None,
+        "line_share": sum(plan.share for plan in asked) if _serial(link) and asked else None,
+    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import Final, Self
 
 from rich.console import Group, RenderableType
 from rich.live import Live
@@ -20,11 +20,9 @@ from building.quantities import QUANTITIES
 from building.readings import Reading
 from building.site import Device, Site
 from greenwarden import terminal
+from greenwarden.demo_outcome import Outcome
 from rules.channels import Message
 from simulators.truth import Expected
-
-if TYPE_CHECKING:
-    from greenwarden.demo import Outcome
 
 _SHOWN: Final = ("active_power", "flow", "setpoint", "temperature", "occupancy", "illuminance", "mode", "on", "volume")
 _PER_DEVICE: Final = 3
@@ -220,7 +218,8 @@ def _fault_table(outcome: Outcome, zh: bool) -> Table:
         due = f"{datetime.fromtimestamp(expected.raised / 1000, UTC).astimezone(tz):%H:%M}"
         raised = str(alert.times["raised"])[11:16] if alert is not None else ("漏报" if zh else "MISSED")
         told = _amount(alert.waste.get("kwh"), alert.waste.get("litres")) if alert is not None else ""
-        rows.append((expected.fault.name, expected.device, expected.rule, due, raised, _true(expected), told))
+        fault = expected.fault.name if expected.fault is not None else ""
+        rows.append((fault, expected.device, expected.rule, due, raised, _true(expected), told))
     return terminal.table(title, columns, rows, right=(5, 6))
 
 

@@ -11,6 +11,7 @@ from collector.profiles import check_profiles
 from collector.service import check_links
 from rules.catalogue import check_rules
 from rules.channels import check_channels
+from rules.routing import check_routes
 
 
 def open_site(path: Path) -> Site:
@@ -19,7 +20,7 @@ def open_site(path: Path) -> Site:
     def check_own_profiles(document: Document) -> Iterable[tuple[Where, str]]:
         return check_profiles(document, profiles_folder(path))
 
-    return load_site(path, (check_own_profiles, check_links, check_rules, check_channels))
+    return load_site(path, (check_own_profiles, check_links, check_rules, check_channels, check_routes))
 
 
 def profiles_folder(path: Path) -> Path:

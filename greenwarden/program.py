@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from building.clock import Clock
-from building.readings import Reading
 from building.site import Site
+from collector.accounts import Accounts
 from collector.service import Collector
 from collector.storing.embedded import EmbeddedStore
 from collector.storing.keeper import Keeper
 from collector.storing.service import Storing
 from collector.stream import Stream, Subscription
+from collector.telling import Telling
+from greenwarden.answering import open_answers
 from rules.channels import Channel
 from rules.notifying import Notifier
 from rules.service import LiveRules
@@ -49,10 +51,17 @@ class Program:
         self.clock = clock
         self._data = data
         self._channels = channels
+        self._profiles_folder = profiles_folder
         self._stack = AsyncExitStack()
         self.stream = Stream()
         self.collector = Collector(
-            site, clock, self.stream, endpoints=endpoints, credentials=credentials, profiles_folder=profiles_folder
+            site,
+            clock,
+            self.stream,
+            endpoints=endpoints,
+            credentials=credentials,
+            profiles_folder=profiles_folder,
+            kept=lambda since: self.storing.history(since),
         )
         self.failed = asyncio.Event()
         """Set when a room has ended by a fault of ours; the program cannot go on without it."""
@@ -67,18 +76,33 @@ class Program:
             stored = self.stream.subscribe("store", lossless=True)
             judged = self.stream.subscribe("rules", lossless=True)
             self.storing = await opening.enter_async_context(Storing(self.site, self.clock, self._data, stored))
-            self.notifier = await opening.enter_async_context(Notifier(self._channels, self.keeper))
+            self.accounts = await opening.enter_async_context(
+                Accounts(
+                    self.site,
+                    self.clock,
+                    self._data,
+                    self.storing,
+                    self.keeper,
+                    profiles_folder=self._profiles_folder,
+                )
+            )
+            self.notifier = await opening.enter_async_context(
+                Notifier(self.site, self.clock, self._channels, self.keeper, heard=self._heard)
+            )
             self.rules = LiveRules(
                 self.site,
                 self.clock,
                 self.keeper,
                 self.notifier,
                 store_alerts=self.storing.write_alerts,
-                history=self._history,
+                history=self.storing.history,
             )
+            store = self.storing.store
+            await open_answers(self, opening, self._channels, store if isinstance(store, EmbeddedStore) else None)
             judging = self._start("rules", lambda: self.rules.run(judged))
             opening.push_async_callback(self._finish, judging)
             await opening.enter_async_context(self.collector)
+            await opening.enter_async_context(Telling(self.site, self.clock, self.collector.health, self.storing))
             self._stack = opening.pop_all()
         return self
 
@@ -94,10 +118,10 @@ class Program:
         if not await self.notifier.drained(_FAREWELL_S):
             log.warning("%d messages are kept for the next start: no channel took them", self.notifier.waiting)
 
-    def _history(self, since: int) -> Iterable[Reading]:
-        """Readings that the embedded store has from ``since`` on."""
-        store = self.storing.store
-        return store.readings(since, self.clock.now() + 1) if isinstance(store, EmbeddedStore) else ()
+    def _heard(self, device: str) -> int | None:
+        """When the collector heard ``device`` last."""
+        health = self.collector.health().devices.get(device)
+        return None if health is None else health.last_reading_at
 
     def _start(self, name: str, work: Callable[[], object]) -> asyncio.Task[None]:
         task: asyncio.Task[None] = asyncio.create_task(work(), name=name)  # type: ignore[arg-type]

@@ -2,45 +2,84 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from building.clock import SystemClock
 from building.instants import to_iso
 from building.quantities import QUANTITIES
-from building.readings import Reading
 from building.site import Site
-from collector.asking import read_once
+from collector.asking import Answer, read_once
+from collector.planning import Block, Point
+from collector.profiles import READ_ITEM
+from collector.suspecting import suspicion
 from greenwarden import terminal
 from greenwarden.door import open_site, profiles_folder
+
+_COLUMNS = ("quantity", "value", "unit", "function", "register", "words", "flaw")
 
 
 async def read_device(path: Path, device_id: str, *, as_json: bool, timeout_s: float) -> None:
     """Print what the device says. Raises ConfigError for an unknown one, NoAnswer and its kin as the line does."""
     site = open_site(path)
     answer = await read_once(site, device_id, SystemClock(), profiles_folder=profiles_folder(path), patience=timeout_s)
-    raw = [
-        {"function": block.function, "address": block.address, "registers": data.hex(" ", 2)}
-        for block, data in answer.blocks
-    ]
-    _show(site, answer.reading, raw, as_json=as_json)
-
-
-def _show(site: Site, reading: Reading, raw: list[dict[str, Any]], *, as_json: bool) -> None:
-    at = to_iso(reading.taken_at, site.site.tz)
-    flaws = {name: flaw.reason for name, flaw in reading.quality.flaws.items()}
     if as_json:
-        terminal.emit_json(
-            {"device": reading.device, "at": at, "values": dict(reading.values), "flaws": flaws, "raw": raw}
-        )
+        terminal.emit_json(_as_json(site, answer))
         return
-    names = [*reading.values, *(name for name in flaws if name not in reading.values)]
-    rows = [(name, _number(reading.values.get(name)), QUANTITIES[name].unit, flaws.get(name, "")) for name in names]
-    terminal.out.print(
-        terminal.table(f"{reading.device}  {at}", ("quantity", "value", "unit", "flaw"), rows, right=(1,))
-    )
-    for block in raw:
-        terminal.say(f"function {block['function']}, from register {block['address']}: {block['registers']}")
+    at = to_iso(answer.reading.taken_at, site.site.tz)
+    terminal.out.print(terminal.table(f"{answer.reading.device}  {at}", _COLUMNS, list(_rows(answer)), right=(1, 3, 4)))
+    for message in answer.messages:
+        terminal.say(f"{message.topic}  {message.payload[:2000].decode(errors='replace')}")
+    if doubt := suspicion(answer.reading.values):
+        terminal.say(doubt)
+
+
+def _as_json(site: Site, answer: Answer) -> dict[str, Any]:
+    reading = answer.reading
+    return {
+        "device": reading.device,
+        "at": to_iso(reading.taken_at, site.site.tz),
+        "values": dict(reading.values),
+        "flaws": {name: flaw.reason for name, flaw in reading.quality.flaws.items()},
+        "details": dict(answer.details),
+        "raw": [
+            {"function": block.function, "address": block.address, "registers": data.hex(" ", 2)}
+            for block, data in answer.blocks
+        ],
+        "messages": [
+            {"topic": message.topic, "payload": message.payload.decode(errors="replace")} for message in answer.messages
+        ],
+        "doubt": suspicion(reading.values),
+    }
+
+
+def _rows(answer: Answer) -> Iterable[tuple[object, ...]]:
+    values, flaws = answer.reading.values, answer.reading.quality.flaws
+    told: set[str] = set()
+    for block, data in answer.blocks:
+        for point in block.points:
+            name, row = point.row.quantity or point.row.name, point.row
+            value = values.get(row.quantity) if row.quantity else answer.details.get(row.name)
+            flaw = flaws[name].reason if row.quantity and name in flaws else ""
+            unit = QUANTITIES[name].unit if row.quantity else "(detail)"
+            place = f"{row.item} + {row.address}" if row.item else str(point.address)
+            told.add(row.quantity)
+            yield name, _number(value), unit, point.function, place, words_of(block, point, data), flaw
+    for name in dict.fromkeys([*values, *flaws]):
+        if name not in told:
+            flaw = flaws[name].reason if name in flaws else ""
+            yield name, _number(values.get(name)), QUANTITIES[name].unit, "", "", "", flaw
+
+
+def words_of(block: Block, point: Point, data: bytes) -> str:
+    """The words (bits, bytes) of one value as they came, in hex."""
+    first, width = point.address - block.address, point.row.width
+    if point.row.type == "bit":
+        return str(data[first >> 3] >> (first & 7) & 1)
+    if block.function == READ_ITEM:
+        return data[first : first + width].hex(" ").upper()
+    return data[2 * first : 2 * (first + width)].hex(" ", 2).upper()
 
 
 def _number(value: float | str | None) -> str:

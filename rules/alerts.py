@@ -14,10 +14,9 @@ from building.instants import to_iso
 from building.money import price
 from building.site import Site
 from rules import messages
-from rules.catalogue import CATALOGUE
+from rules.catalogue import is_known, rule_of
 from rules.engine import Finding, Memory, RuleEngine, Used
-
-OPEN = ("firing", "acknowledged", "silenced")
+from rules.life import Answer, Mark, Silence, checked, lapsed, marked, state_of
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Alert:
     site: str
     zone: str | None
     department: str | None
-    device: str
+    device: str | None  # None when it is about a department
     severity: str
     state: str  # firing, acknowledged, silenced, resolved
     since: int
@@ -72,7 +71,12 @@ class _Kept(msgspec.Struct):
     """An open alert as it is kept over a restart."""
 
     finding: dict[str, Any]
-    state: str
+    mark: Mark | None = None
+
+
+class _Saved(msgspec.Struct):
+    open: list[_Kept]
+    silences: list[Silence] = []
 
 
 class AlertDesk:
@@ -81,6 +85,8 @@ class AlertDesk:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._open: dict[tuple[str, str], tuple[Finding, Alert]] = {}
+        self._marks: dict[tuple[str, str], Mark] = {}
+        self.silences: list[Silence] = []
 
     @property
     def open(self) -> list[Alert]:
@@ -95,59 +101,103 @@ class AlertDesk:
             if finding.state == "raised":
                 known = self._open.get(key)
                 if known is None or known[0].since != finding.since:
-                    alert = alert_of(self._site, finding)
-                    self._open[key] = (finding, alert)
-                    changed.append(alert)
+                    self._marks.pop(key, None)
+                    silence = self._silence_over(finding)
+                    if silence is not None:
+                        self._marks[key] = silence.mark
+                    changed.append(self._put(key, finding))
             else:
                 self._open.pop(key, None)
-                changed.append(alert_of(self._site, finding))
+                changed.append(self._alert(finding, self._marks.pop(key, None)))
         return changed
 
     def refresh(self, engine: RuleEngine, memory: Memory, now: int) -> list[Alert]:
         """Open alerts with their waste up to ``now`` (ms)."""
-        for key, (finding, alert) in list(self._open.items()):
+        for key, (finding, _) in list(self._open.items()):
             used = engine.waste_so_far(memory, *key, now)
             if used is not None:
-                finding = finding._replace(used=used, at=max(now, finding.at))
-                self._open[key] = (finding, alert_of(self._site, finding, alert.state))
+                self._put(key, finding._replace(used=used, at=max(now, finding.at)))
         return self.open
 
-    def acknowledge(self, alert_id: str) -> Alert | None:
-        """A person has seen it; None when it is not open."""
-        return self._mark(alert_id, "acknowledged")
+    def answer(self, answer: Answer, now: int) -> list[Alert]:
+        """What a person wants done; raises InputError when it makes no sense or the alert is not open."""
+        checked(answer, now)
+        if answer.alert is not None:
+            keys = [key for key, (_, alert) in self._open.items() if alert.id == answer.alert]
+            if not keys:
+                raise InputError(f"no open alert has the id {answer.alert[:40]!r}; it may be over by now")
+            return [self._mark(keys[0], marked(self._marks.get(keys[0]), answer, now))]
+        keys = [key for key, (_, alert) in self._open.items() if _fits(alert, answer.fitting)]
+        self.silences = [silence for silence in self.silences if silence.fitting != answer.fitting]
+        if answer.action == "silence":
+            mark = marked(None, answer, now)
+            assert mark is not None
+            self.silences.append(Silence(answer.fitting, mark))
+        else:
+            keys = [key for key in keys if state_of(self._marks.get(key)) == "silenced"]
+        return [self._mark(key, marked(self._marks.get(key), answer, now)) for key in keys]
 
-    def silence(self, alert_id: str) -> Alert | None:
-        """A person wants no more messages of it; None when it is not open."""
-        return self._mark(alert_id, "silenced")
+    def lapse(self, now: int) -> list[Alert]:
+        """Open alerts whose silence has come to its end."""
+        self.silences = [silence for silence in self.silences if not lapsed(silence.mark, now)]
+        ended = [key for key, mark in self._marks.items() if lapsed(mark, now)]
+        return [self._mark(key, self._marks[key].before) for key in ended]
 
     def save(self) -> bytes:
         """Open alerts as bytes; keep them beside the engine's memory, saved at the same moment."""
-        return msgspec.json.encode([_Kept(f._asdict(), alert.state) for f, alert in self._open.values()])
+        kept = [_Kept(finding._asdict(), self._marks.get(key)) for key, (finding, _) in self._open.items()]
+        return msgspec.json.encode(_Saved(kept, self.silences))
 
     def restore(self, saved: bytes) -> None:
         """Open alerts as they were; those of rules or devices the site no longer has are left out."""
         try:
-            kept = msgspec.json.decode(saved, type=list[_Kept])
-            for item in kept:
+            kept = msgspec.json.decode(saved, type=_Saved)
+            self.silences = kept.silences
+            for item in kept.open:
                 finding = Finding(**(item.finding | {"used": Used(*item.finding["used"])}))
-                if finding.rule in CATALOGUE and finding.device in self._site.device:
-                    self._open[(finding.rule, finding.device)] = (finding, alert_of(self._site, finding, item.state))
+                if is_known(self._site, finding.rule, finding.device):
+                    key = (finding.rule, finding.device)
+                    if item.mark is not None:
+                        self._marks[key] = item.mark
+                    self._put(key, finding)
         except (msgspec.MsgspecError, TypeError, KeyError) as error:
             raise InputError(f"the saved alerts cannot be read ({error}); delete them to start afresh") from None
 
-    def _mark(self, alert_id: str, state: str) -> Alert | None:
-        for key, (finding, alert) in self._open.items():
-            if alert.id == alert_id:
-                marked = replace(alert, state=state)
-                self._open[key] = (finding, marked)
-                return marked
-        return None
+    def _put(self, key: tuple[str, str], finding: Finding) -> Alert:
+        alert = self._alert(finding, self._marks.get(key))
+        self._open[key] = (finding, alert)
+        return alert
+
+    def _mark(self, key: tuple[str, str], mark: Mark | None) -> Alert:
+        if mark is None:
+            self._marks.pop(key, None)
+        else:
+            self._marks[key] = mark
+        return self._put(key, self._open[key][0])
+
+    def _alert(self, finding: Finding, mark: Mark | None) -> Alert:
+        """The alert with what a person said of it, under ``answer`` of its evidence."""
+        if mark is None:
+            return alert_of(self._site, finding)
+        alert = alert_of(self._site, finding, state_of(mark) if finding.state != "resolved" else "")
+        tz = self._site.site.tz
+        said = {"state": mark.state, "by": mark.by, "at": to_iso(mark.at, tz), "reason": mark.reason, "why": mark.why}
+        said["until"] = "" if mark.until is None else to_iso(mark.until, tz)
+        return replace(alert, evidence={**alert.evidence, "answer": said})
+
+    def _silence_over(self, finding: Finding) -> Silence | None:
+        """The silence that an alert to come falls under."""
+        if not self.silences:
+            return None
+        alert = alert_of(self._site, finding)
+        fitting = (silence for silence in self.silences if _fits(alert, silence.fitting))
+        return next((silence for silence in fitting if not lapsed(silence.mark, finding.at)), None)
 
 
 def alert_of(site: Site, finding: Finding, state: str = "") -> Alert:
     """What ``finding`` means to people. ``state`` where it is more than firing or resolved."""
     used = finding.used
-    device = site.device[finding.device]
+    device = site.device.get(finding.device)
     waste = price(site.site, kwh=used.kwh, litres=used.litres)
     tz = site.site.tz
     ended = finding.at if finding.state == "resolved" else None
@@ -156,9 +206,9 @@ def alert_of(site: Site, finding: Finding, state: str = "") -> Alert:
         rule=finding.rule,
         site=site.site.name,
         zone=finding.zone,
-        department=site.department_of(device),
-        device=finding.device,
-        severity=CATALOGUE[finding.rule].severity,
+        department=finding.device if device is None else site.department_of(device),
+        device=None if device is None else finding.device,
+        severity=rule_of(site, finding.rule).severity,
         state=state or ("resolved" if finding.state == "resolved" else "firing"),
         since=finding.since,
         raised=finding.raised,
@@ -184,10 +234,15 @@ def _evidence(site: Site, finding: Finding) -> dict[str, Any]:
         presence = presence | {"last_sign": to_iso(presence["last_sign"], tz)}
     return {
         "readings": [reading | {"time": to_iso(reading["time"], tz)} for reading in finding.evidence["readings"]],
-        "limits": messages.shown_limits(finding.rule, finding.evidence["limits"]),
+        "limits": messages.shown_limits(rule_of(site, finding.rule), finding.evidence["limits"]),
         "presence": presence,
+        **({"facts": finding.evidence["facts"]} if finding.evidence.get("facts") else {}),
         "estimated": finding.used.estimated,
     }
+
+
+def _fits(alert: Alert, fitting: Mapping[str, str]) -> bool:
+    return all(getattr(alert, key) == value for key, value in fitting.items())
 
 
 def _rounded(value: float | str | None) -> float | str | None:

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from building.calendar import WorkCalendar
-from building.site import Device, Hours, Site
+from building.instants import from_iso
+from building.site import MINUTE, Device, Hours, Site
 from rules.cells import (
     HELD,
     TRAPEZIUM,
-    Ages,
     Cell,
     Memory,
-    Patience,
-    Room,
     SeasonNow,
     Signal,
-    Steps,
     Track,
     Working,
     above,
 )
+from rules.learning import SAMPLE_EVERY, Edge, LampLight, LowLevel, Ticker
+from rules.maintenance import Doubt, Life, Still
 from rules.metering import Meter
+from rules.presence import Bookings, Doorman, Patience, Room, Trace, Witness
+from rules.water import Ceaseless, Steps
 
+HALVES: Final = tuple(half / 2 for half in range(10, 81))  # °C, the steps in which temperatures are told apart
+_DAY_MINUTES: Final = 24 * 60
+_DESK_MACHINES: Final = ("电脑", "计算机", "显示器", "笔记本", "computer", "monitor", "laptop", "notebook", "pc")
+_WORKING_ABOVE: Final = 30.0  # W; a desk machine set to work draws more
+_METERED: Final = ("electricity", "plug", "water")
 _SURE_BY: Final = 1.0  # K between room and setpoint from which a unit in auto is taken to heat or cool
 
 
@@ -91,19 +97,28 @@ class Bench:
         self._workings: dict[Hours, Working] = {}
         self._season: SeasonNow | None = None
         self._steps: dict[tuple[str, float], Steps] = {}
+        self._tickers: dict[tuple[int, ...], Ticker] = {}
+        self._edges: dict[str, LowLevel] = {}
+        self._stills: dict[tuple[str, str], list[Still]] = {}
         self._meters: dict[str, Meter] = {}
         self._devices = [d for d in site.devices if zones is None or (d.zone or "") in zones]
         self._of_zone: dict[str | None, list[Device]] = {}
         for device in self._devices:
             self._of_zone.setdefault(device.zone, []).append(device)
-            if device.zone not in memory.ages:
-                memory.ages[device.zone] = Ages(memory)
-            memory.tracks[device.id] = Track(device, memory.ages[device.zone])
+            memory.tracks[device.id] = Track(device)
             self.signal(device, "online")
 
     @property
     def devices(self) -> Sequence[Device]:
         return self._devices
+
+    def in_zone(self, zone: str | None) -> Sequence[Device]:
+        """All devices of a zone; of no zone, none."""
+        return () if zone is None else self._of_zone.get(zone, ())
+
+    def owns(self, device: Device) -> bool:
+        """Whether ``device`` is among those this worker looks after."""
+        return device.id in self.memory.tracks
 
     @staticmethod
     def above(limit: float) -> float:
@@ -130,13 +145,30 @@ class Bench:
         hold = self.site.site.presence_hold
         if place is not None and place.presence_hold is not None:
             hold = place.presence_hold
-        room = self.memory.rooms[zone] = Room(self.memory, zone, hold, self._working(zone))
+        bookings = Bookings(self.memory, self._booked(zone))
+        room = self.memory.rooms[zone] = Room(self.memory, zone, hold, self._working(zone), bookings)
         room.working.listeners.append(room)
+        bookings.listeners.append(room)
+        self.memory.keep(zone, "bookings", bookings)
         for device in self._of_zone.get(zone, ()) if zone is not None else ():
             self._presence(room, device)
+        self.memory.keep(zone, "room", room)
         return room
 
+    def _booked(self, zone: str | None) -> list[tuple[int, int]]:
+        """Overtime in the site's file for ``zone`` or its department; without zone, for the whole site."""
+        place = self.site.zone.get(zone or "")
+        department = place.department if place is not None else None
+        found = []
+        for booking in self.site.overtime:
+            everywhere = booking.zone is None and booking.department is None
+            if everywhere or (zone and booking.zone == zone) or (department and booking.department == department):
+                tz = self.site.site.tz
+                found.append((from_iso(booking.start, tz), from_iso(booking.end, tz)))
+        return found
+
     def _presence(self, room: Room, device: Device) -> None:
+        self._traces(room, device)
         if {"occupancy", "people"} & set(device.quantities):
             room.declare()
         elif device.kind == "sensor" and not device.quantities:
@@ -146,9 +178,24 @@ class Bench:
         elif device.quantities:
             return
         for quantity in ("occupancy", "people"):
-            source = self.signal(device, quantity, 0.5)
-            room.sources.append(source)
-            source.listeners.append(room)
+            witness = Witness(self.memory, self.signal(device, quantity, 0.5))
+            room.sources.append(witness)
+            witness.listeners.append(room)
+            self.memory.keep(device.zone, f"witness|{device.id}|{quantity}", witness)
+
+    def _traces(self, room: Room, device: Device) -> None:
+        """Doors, and machines on desks: signs of people where nothing sees them."""
+        may_tell = not device.quantities or "contact" in device.quantities
+        if device.kind == "sensor" and may_tell:
+            self._trace(room, self.signal(device, "contact"), lambda before, now: before != now, 0)
+        if device.kind == "plug" and any(word in device.appliance.lower() for word in _DESK_MACHINES):
+            power = self.signal(device, "active_power", self.above(_WORKING_ABOVE))
+            self._trace(room, power, lambda before, now: before <= _WORKING_ABOVE < now, 10 * MINUTE)
+
+    def _trace(self, room: Room, signal: Signal, telling: Callable[[float, float], bool], rest: int) -> None:
+        trace, doorman = Trace(self.memory, signal, telling, rest), Doorman(self.memory, room)
+        trace.listeners.append(doorman)
+        self.memory.keep(room.zone, f"trace|{signal.track.device.id}|{signal.quantity}", trace)
 
     def _working(self, zone: str | None) -> Working:
         hours = self._calendar.hours(zone)
@@ -176,10 +223,9 @@ class Bench:
 
     def work_of(self, device: Device) -> Work:
         """How to tell whether a unit cools or heats. Room temperatures are told apart by half kelvins."""
-        halves = (half / 2 for half in range(10, 81))
         return Work(
             self.signal(device, "mode"),
-            self.signal(device, "temperature", *halves),
+            self.signal(device, "temperature", *HALVES),
             self.signal(device, "setpoint"),
             self.season(),
         )
@@ -193,8 +239,91 @@ class Bench:
             volume.each = True
             found = self._steps[key] = Steps(self.memory, volume, limit)
             volume.listeners.append(found)
-            self.memory.steps.append(found)
+            self.memory.keep(device.zone, f"steps|{device.id}|{limit!r}", found)
         return found
+
+    def ceaseless(self, device: Device, pause: int) -> Ceaseless:
+        """Whether the volume counter ever pauses."""
+        volume = self.signal(device, "volume")
+        volume.each = True
+        found = Ceaseless(self.memory, volume, pause)
+        volume.listeners.append(found)
+        self.memory.keep(device.zone, f"ceaseless|{device.id}", found)
+        return found
+
+    def ticker(self, *minutes: int) -> Ticker:
+        """Tells at these minutes of the local day."""
+        ticker = self._tickers.get(minutes)
+        if ticker is None:
+            ticker = self._tickers[minutes] = Ticker(self.memory, self.site.site.tz, minutes)
+            self.memory.clocks.append(ticker)
+        return ticker
+
+    def edge(self, device: Device, given: float, *, learn: bool, large: bool = False) -> Edge:
+        """The power above which ``device`` is at work: learned where ``learn``, until then as ``given`` (W)."""
+        sizes = Edge.LARGE if large else Edge.SIZES
+        power = self.signal(device, "active_power", self.above(given))
+        if not learn:
+            return Edge(None, given, sizes)
+        power.cut(map(self.above, sizes))
+        learned = self._edges.get(device.id)
+        if learned is None:
+            ticker = self.ticker(*range(0, _DAY_MINUTES, SAMPLE_EVERY))
+            learned = self._edges[device.id] = LowLevel(self.memory, power, ticker)
+            self.memory.keep(device.zone, f"level|{device.id}", learned)
+        return Edge(learned, given, sizes)
+
+    def sensors(self, zone: str | None, quantity: str, *cuts: float) -> list[Signal]:
+        """Signals of ``quantity`` from the sensors of a zone that tell it, or may."""
+        if zone is None:
+            return []
+        beside = [d for d in self._of_zone.get(zone, ()) if d.kind == "sensor"]
+        return [self.signal(d, quantity, *cuts) for d in beside if not d.quantities or quantity in d.quantities]
+
+    def lamp_light(
+        self, device: Device, lit: Callable[[], bool | None], inputs: Iterable[Cell], lux: Signal
+    ) -> LampLight:
+        """What the lamp adds to the light on a sensor."""
+        light = LampLight(self.memory, lit, lux)
+        for cell in inputs:
+            cell.listeners.append(light)
+        self.memory.keep(device.zone, f"light|{device.id}|{lux.track.device.id}", light)
+        return light
+
+    def life(self, device: Device, periods: float) -> Life:
+        """Whether the device speaks at all."""
+        limit = round(periods * device.every)
+        if device.reports == "on_change":
+            limit = max(limit, device.max_age)
+        life = Life(self.memory, self.memory.tracks[device.id], limit)
+        self.memory.keep(device.zone, f"life|{device.id}", life)
+        return life
+
+    def doubt(self, device: Device, hold: int) -> Doubt:
+        """Whether the device says what cannot be."""
+        doubt = self.memory.tracks[device.id].guard = Doubt(self.memory, hold)
+        self.memory.keep(device.zone, f"doubt|{device.id}", doubt)
+        return doubt
+
+    def still(self, device: Device, quantity: str, *, alone: bool) -> Still:
+        """Whether a quantity stands still, beside those of its kind."""
+        others = self._stills.setdefault((device.kind, quantity), [])
+        ticker = self.ticker(*range(0, _DAY_MINUTES, 60))
+        still = Still(self.memory, self.signal(device, quantity), ticker, others, alone)
+        others.append(still)
+        self.memory.keep(device.zone, f"still|{device.id}|{quantity}", still)
+        return still
+
+    def children(self, device: Device) -> list[Device]:
+        """Meters of the same medium that hang under ``device``."""
+        water = device.kind == "water"
+        return [d for d in self._devices if d.parent == device.id and (d.kind == "water") == water]
+
+    def heads(self, department: str) -> list[Device]:
+        """Meters that together measure a department, none of them under another of it."""
+        own = [d for d in self._devices if self.site.department_of(d) == department and d.kind in _METERED]
+        mine = {d.id for d in own}
+        return [d for d in own if d.parent not in mine]
 
     def meter(self, device: Device) -> Meter:
         """What measures ``device``: itself, or the one meter of the room's circuit that serves it alone."""

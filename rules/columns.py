@@ -5,111 +5,297 @@ integral is at every reading. The cells of ``rules.cells`` then run on these few
 shown as evidence, energy since a mark) when they need it. The sums are made in the same order and by the same
 operations as one reading at a time, so that the findings are the same to the last bit.
 
-The order of readings is that of ``readings_file.readings_of``: by time, then by device.
+A long history comes in stretches of time, one after the other: between two of them every signal stands at its last
+reading, as it would have in live running, and the next stretch takes up from there. The order of readings is that of
+``readings_file.readings_of``: by time, then by device.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from building.instants import EARLIEST
-from building.quantities import QUANTITIES, Nature
-from rules.cells import COUNTER, HELD, Finding, Memory, Signal, Track
-from rules.engine import RuleEngine, spread
-from rules.readings_file import Columns, Floats, Ints, Series, word_of
+from building.quantities import MODES, QUANTITIES, Nature
+from rules.cells import COUNTER, HELD, NEVER, Finding, Memory, Signal, Track
+from rules.engine import spread
+from rules.readings_file import Columns, Floats, Ints, Series
 
 Flags = npt.NDArray[np.bool_]
 
+_FEW_CUTS: Final = 8  # up to so many, one comparison each is faster than a search for every value
 
-class _Track(NamedTuple):
-    """One signal's readings, ready to be looked up."""
 
-    times: Ints
-    values: Floats
-    good: Ints  # place of the last plausible reading at or before each; -1 where there is none
-    total: Floats | None  # integral up to each reading
-    covered: Ints | None
-    stretch: Ints  # instant at which the stretch of fresh readings ends, by reading
-    events: Ints  # places of readings that may change something
-    rank: int
+class Run:
+    """One signal's readings of one stretch, ready to be looked up.
+
+    Where the signal was known before, its last reading of then stands first, as reading number 0 of ``times``.
+    """
+
+    __slots__ = ("breaks", "events", "good", "rank", "signal", "times", "total", "values", "worded")
+
+    def __init__(self, signal: Signal, series: Series, rank: int, silences: Ints, said: Ints | None) -> None:
+        self.signal = signal
+        self.rank = rank
+        times, values = series
+        known = not signal.unknown
+        if known:
+            before = MODES.index(signal.value) if isinstance(signal.value, str) else signal.value
+            times = np.concatenate((np.array([signal.heard]), times))
+            values = np.concatenate((np.array([before], np.float64), values))
+        self.times, self.values = times, values
+        nature = QUANTITIES[signal.quantity].nature
+        self.worded = nature is Nature.WORD
+        starts = self._starts(silences, said)
+        self.breaks = starts  # places of readings before which the signal was unknown for its age
+        sound = self._sound()
+        self.good: Ints | None = None  # place of the last plausible reading at or before each, where some are not
+        events = self._changes(sound)
+        if sound is not None:
+            self.good = np.maximum.accumulate(np.where(sound, np.arange(len(times)), -1))
+            told = np.isfinite(self.values).astype(np.int8) + sound  # no value, an implausible one, a sound one
+            events = np.union1d(events, np.flatnonzero(told[1:] != told[:-1]) + 1)
+        if len(starts):
+            events = np.union1d(events, starts)
+        if not known:
+            events = np.union1d(events, np.zeros(1, np.int64))
+        self.events: Ints = events
+        self.total: Floats | None = None
+        if signal.summed and signal.summed != COUNTER:
+            self._integrate(starts, sound, known)
+
+    def _starts(self, silences: Ints, said: Ints | None) -> Ints:
+        """Readings that come after the signal has gone stale, or the device has been said to be offline."""
+        times = self.times
+        if said is None:
+            gaps = np.diff(times)
+            stale = self.signal.stale_after
+            starts = np.flatnonzero(gaps >= stale) + 1 if len(gaps) and gaps.max() >= stale else np.empty(0, np.int64)
+        else:
+            pauses = said[:-1][np.diff(said) >= self.signal.stale_after]
+            nth = np.searchsorted(pauses, times, "left")  # how many of the device's silences lie before each reading
+            starts = np.flatnonzero(np.diff(nth)) + 1
+        if len(silences):
+            after = np.searchsorted(times, silences, "right")
+            starts = np.union1d(starts, after[(after > 0) & (after < len(times))])
+        return starts
+
+    def _sound(self) -> Flags | None:
+        """None where all values are plausible."""
+        entry = QUANTITIES[self.signal.quantity]
+        if self.worded or (self.values.min() >= entry.low and self.values.max() <= entry.high):
+            return None
+        return (self.values >= entry.low) & (self.values <= entry.high)
+
+    def _changes(self, sound: Flags | None) -> Ints:
+        """Readings whose class differs from the one before; a counter's falls and returns; every change if each."""
+        values, signal = self.values, self.signal
+        if signal.each or self.worded:
+            return np.flatnonzero(values[1:] != values[:-1]) + 1
+        if signal.summed == COUNTER:
+            return self._falls(sound)
+        cuts = np.array(signal.cuts())
+        if not len(cuts):
+            return np.empty(0, np.int64)
+        if sound is None:
+            cuts = cuts[(cuts > values.min()) & (cuts <= values.max())]
+            if not len(cuts):
+                return np.empty(0, np.int64)
+        if len(cuts) > _FEW_CUTS:
+            return np.flatnonzero(np.diff(np.searchsorted(cuts, values, "right"))) + 1
+        above = values >= cuts[0]
+        changed = above[1:] != above[:-1]
+        for cut in cuts[1:]:
+            above = values >= cut
+            changed |= above[1:] != above[:-1]
+        return np.flatnonzero(changed) + 1
+
+    def _falls(self, sound: Flags | None) -> Ints:
+        values = self.values
+        changed = values[1:] < values[:-1]
+        fallen = self.signal.fell_from
+        if fallen == np.inf and not changed.any():
+            return np.empty(0, np.int64)
+        ceiling = values if sound is None else np.where(sound, values, -np.inf)
+        highest = np.maximum.accumulate(ceiling)
+        if fallen != np.inf:
+            highest = np.maximum(highest, fallen)
+        changed |= (values[:-1] < highest[:-1]) & (values[1:] >= highest[:-1])
+        return np.flatnonzero(changed) + 1
+
+    def _integrate(self, starts: Ints, sound: Flags | None, known: bool) -> None:
+        """The integral up to each reading: what it was, and one addition for each reading, in order."""
+        times, values = self.times, self.values
+        parts = np.empty(len(times))
+        parts[0] = self.signal.total
+        with np.errstate(invalid="ignore"):
+            if self.signal.summed == HELD:
+                np.multiply(values[:-1], np.diff(times), out=parts[1:])
+            else:
+                np.add(values[:-1], values[1:], out=parts[1:])
+                parts[1:] *= 0.5
+                parts[1:] *= np.diff(times)
+        parts[starts] = 0.0
+        if not len(starts) or starts[0] != 0:
+            parts[0] = self.signal.total
+        if sound is not None:
+            parts[1:][~(sound[1:] & sound[:-1])] = 0.0
+        self.total = np.add.accumulate(parts)
+
+    def bring(self, place: int) -> None:
+        """The signal as it stands after reading number ``place``."""
+        if place < 0:
+            return
+        signal = self.signal
+        signal.heard = int(self.times[place])
+        good = place if self.good is None else int(self.good[place])
+        if good >= 0:
+            value = float(self.values[good])
+            signal.value = MODES[int(value)] if self.worded else value
+            if signal.summed == COUNTER:
+                signal.total = value
+        if self.total is not None:
+            signal.total = float(self.total[place])
+
+    def fresh_until(self, place: int) -> int:
+        """Last instant of the stretch in which reading number ``place`` stands."""
+        breaks = self.breaks
+        if len(breaks):
+            following = int(breaks.searchsorted(place, "right"))
+            if following < len(breaks):
+                return int(self.times[breaks[following] - 1])
+        return int(self.times[-1])
 
 
 class ColumnHistory:
     """What the cells need to know of readings that were not handed to them (``rules.cells.History``)."""
 
     def __init__(self) -> None:
-        self._series: dict[Signal, _Track] = {}
+        self._runs: dict[Signal, Run] = {}
+        self._said: dict[Track, list[Ints]] = {}
         self._moment = 0
         self._rank = -1
 
-    def add(self, signal: Signal, series: _Track) -> None:
-        self._series[signal] = series
+    def begin(self) -> None:
+        """A new stretch: every signal as it stood at the end of the last one."""
+        for run in self._runs.values():
+            run.bring(len(run.times) - 1)
+        for track, said in self._said.items():
+            if track.on_change:
+                track.said = max(track.said, *(int(times[-1]) for times in said))
+        self._runs.clear()
+        self._said.clear()
+
+    def add(self, run: Run) -> None:
+        self._runs[run.signal] = run
+
+    def hear_of(self, track: Track, times: list[Ints]) -> None:
+        """All instants at which ``track`` says anything, by quantity."""
+        self._said[track] = times
 
     def set_now(self, moment: int, rank: int = -1) -> None:
         """Everything before ``moment`` has been said, and at it what devices up to ``rank`` say."""
+        if moment == self._moment:  # what fell due through a reading of this very moment comes after that reading
+            rank = max(rank, self._rank)
         self._moment, self._rank = moment, rank
 
     def catch_up(self, signal: Signal, moment: int) -> None:
-        series = self._series.get(signal)
-        if series is not None:
-            self.bring(signal, series, self._place(series))
-
-    def bring(self, signal: Signal, series: _Track, place: int) -> None:
-        """``signal`` as it stands after its reading number ``place``."""
-        if place < 0:
-            return
-        signal.heard = int(series.times[place])
-        good = int(series.good[place])
-        if good >= 0:
-            signal.value = word_of(signal.quantity, float(series.values[good]))
-            if signal.summed == COUNTER:
-                signal.total = float(series.values[good])
-        if series.total is not None and series.covered is not None:
-            signal.total = float(series.total[place])
-            signal.covered = int(series.covered[place])
+        run = self._runs.get(signal)
+        if run is not None:
+            run.bring(self._place(run))
 
     def spoken_until(self, signal: Signal) -> int:
-        series = self._series[signal]
-        return int(series.stretch[self._place(series)])
+        run = self._runs.get(signal)
+        if signal.track.on_change:
+            said = signal.track.said if run is None else max(signal.track.said, self._heard(run))
+            return self.said_until(signal.track, signal.stale_after, said)
+        return signal.heard if run is None else run.fresh_until(self._place(run))
 
-    def _place(self, series: _Track) -> int:
-        side = "right" if series.rank <= self._rank else "left"
-        return int(series.times.searchsorted(self._moment, side)) - 1  # type: ignore[call-overload]  # side is a word
+    def said_until(self, track: Track, limit: int, last: int) -> int:
+        """See ``rules.cells.History``. No quantity alone need speak within the limit; together they must."""
+        moved = True
+        while moved:
+            moved = False
+            for times in self._said.get(track, ()):
+                place = int(times.searchsorted(last, "right"))
+                if place < len(times) and times[place] - last < limit:
+                    last, moved = _stretch_end(times, place, limit), True
+        return last
+
+    def _heard(self, run: Run) -> int:
+        place = self._place(run)
+        return int(run.times[place]) if place >= 0 else NEVER
+
+    def _place(self, run: Run) -> int:
+        side = "right" if run.rank <= self._rank else "left"
+        return int(run.times.searchsorted(self._moment, side)) - 1  # type: ignore[call-overload]  # side is a word
 
 
-def find(engine: RuleEngine, memory: Memory, columns: Columns, until: int | None = None) -> Iterator[list[Finding]]:
-    """Findings of ``columns`` in order, in a fresh ``memory``; readings after ``until`` (ms) are left out."""
-    history = ColumnHistory()
-    memory.history = history
+def _stretch_end(times: Ints, place: int, limit: int) -> int:
+    """Last of the readings from number ``place`` on before a gap of ``limit``."""
+    step = 64
+    while place < len(times) - 1:
+        gaps = np.diff(times[place : place + step + 1])
+        long = np.flatnonzero(gaps >= limit)
+        if len(long):
+            return int(times[place + long[0]])
+        place += len(gaps)
+        step *= 4
+    return int(times[place])
+
+
+def find(memory: Memory, columns: Columns) -> Iterator[list[Finding]]:
+    """Findings of one stretch of readings, in order; ``memory`` is fresh, or stands at the end of the last stretch.
+
+    Everything in ``columns`` is later than what was taken before. Ask for all findings before the next stretch.
+    """
+    history = memory.history
+    if not isinstance(history, ColumnHistory):
+        history = memory.history = ColumnHistory()
+    history.begin()
+    by_device: dict[str, dict[str, Series]] = {}
+    for (device, quantity), series in columns.items():
+        if device in memory.tracks and len(series.times):
+            by_device.setdefault(device, {})[quantity] = series
+    sources: list[tuple[Track, Run | None]] = []
     times: list[Ints] = []
-    keys: list[tuple[Track, Signal | None, _Track | None]] = []
-    devices = sorted({device for device, _ in columns} & set(memory.tracks))
     last = 0
-    for rank, device in enumerate(devices):
-        track = memory.tracks[device]
-        own = {q: cut_off(columns[(d, q)], until) for d, q in columns if d == device}
-        own = {quantity: series for quantity, series in own.items() if len(series.times)}
-        if not own:
-            continue
+    for rank, device in enumerate(sorted(by_device)):
+        track, own = memory.tracks[device], by_device[device]
         last = max(last, max(int(series.times[-1]) for series in own.values()))
-        # The first word of a device counts even when no rule asks for it: it starts time, and shows what it tells.
-        times.append(np.array([min(series.times[0] for series in own.values())]))
-        keys.append((track, None, None))
-        for signal, ready in _prepare(track, own, rank):
-            history.add(signal, ready)
-            times.append(ready.times[ready.events])
-            keys.append((track, signal, ready))
-    if keys:
-        yield from _feed(memory, history, times, keys)
-        history.set_now(last, len(devices))
+        if track.said == NEVER:
+            # The first word of a device counts even when no rule asks for it: it starts time, and shows what it tells.
+            sources.append((track, None))
+            times.append(np.array([min(series.times[0] for series in own.values())]))
+        history.hear_of(track, list({id(series.times): series.times for series in own.values()}.values()))
+        for run in _runs(memory, track, own, rank):
+            history.add(run)
+            sources.append((track, run))
+            times.append(run.times[run.events])
+    if times:
+        yield from _feed(memory, history, times, sources)
+        history.set_now(last, len(by_device))
         if last > memory.now:
             memory.advance(last)
         yield _taken(memory)
-        history.set_now(last, len(devices))
+        history.set_now(last, len(by_device))
+
+
+def _runs(memory: Memory, track: Track, own: dict[str, Series], rank: int) -> Iterator[Run]:
+    online = own.get("online")
+    silences = np.empty(0, np.int64) if online is None else online.times[online.values < 0.5]
+    said = None
+    if track.on_change:
+        said = np.unique(np.concatenate([series.times for series in own.values()]))
+        if track.said != NEVER:
+            said = np.concatenate((np.array([track.said]), said))
+    for quantity, series in own.items():
+        signal = memory.signal(track, quantity)
+        if signal is not None:
+            yield Run(signal, series, rank, silences, said)
 
 
 def cut_off(series: Series, until: int | None) -> Series:
@@ -124,37 +310,71 @@ def _taken(memory: Memory) -> list[Finding]:
     return found
 
 
+class _Events:
+    """What a run hands to the engine: for each event the value, and how the signal stood just before."""
+
+    __slots__ = ("at", "heard", "run", "stood", "totals", "values")
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        places = run.events
+        before = np.maximum(places - 1, 0)
+        self.values: list[Any] = run.values[places].tolist()
+        if run.worded:
+            self.values = [MODES[int(value)] for value in self.values]
+        self.heard = np.where(places > 0, run.times[before], NEVER).tolist()
+        stood = before if run.good is None else run.good[before]
+        known = np.where((places > 0) & (stood >= 0), stood, -1)
+        self.stood: list[Any] = np.where(known >= 0, run.values[known], np.nan).tolist()
+        if run.worded:
+            self.stood = [MODES[int(value)] if value == value else None for value in self.stood]
+        self.totals = None if run.total is None else run.total[before].tolist()
+        self.at = 0
+
+    def bring(self, place: int) -> None:
+        """The signal as it stood before event number ``place``."""
+        heard = self.heard[place]
+        if heard == NEVER:
+            return
+        signal = self.run.signal
+        signal.heard = heard
+        stood = self.stood[place]
+        if stood is not None and stood == stood:
+            signal.value = stood
+            if signal.summed == COUNTER:
+                signal.total = stood
+        if self.totals is not None:
+            signal.total = self.totals[place]
+
+
 def _feed(
-    memory: Memory,
-    history: ColumnHistory,
-    times: list[Ints],
-    keys: list[tuple[Track, Signal | None, _Track | None]],
+    memory: Memory, history: ColumnHistory, times: list[Ints], sources: list[tuple[Track, Run | None]]
 ) -> Iterator[list[Finding]]:
     """The events of all signals, merged by time and device; those of one device and instant together."""
     at = np.concatenate(times)
     lengths = [len(part) for part in times]
-    key = np.repeat(np.arange(len(keys)), lengths)  # keys run by device, so they sort as devices do
+    which = np.repeat(np.arange(len(sources)), lengths)  # sources run by device, so they sort as devices do
     number = np.concatenate([np.arange(length) for length in lengths])
-    order = np.lexsort((key, at))
-    group: list[tuple[Signal, _Track, int]] = []
+    order = np.lexsort((which, at))
+    events = [None if run is None else _Events(run) for _, run in sources]
+    group: list[tuple[_Events, int]] = []
     here: tuple[int, Track] | None = None
-    for moment, which, place in zip(at[order].tolist(), key[order].tolist(), number[order].tolist(), strict=True):
-        track, signal, series = keys[which]
+    for moment, key, place in zip(at[order].tolist(), which[order].tolist(), number[order].tolist(), strict=True):
+        track = sources[key][0]
         if here is not None and (here[0] != moment or here[1] is not track):
             _apply(memory, history, here, group)
             if memory.findings:
                 yield _taken(memory)
             group = []
         here = (moment, track)
-        if signal is not None and series is not None:
-            group.append((signal, series, int(series.events[place])))
+        found = events[key]
+        if found is not None:
+            group.append((found, place))
     if here is not None:
         _apply(memory, history, here, group)
 
 
-def _apply(
-    memory: Memory, history: ColumnHistory, here: tuple[int, Track], group: list[tuple[Signal, _Track, int]]
-) -> None:
+def _apply(memory: Memory, history: ColumnHistory, here: tuple[int, Track], group: list[tuple[_Events, int]]) -> None:
     moment, track = here
     if moment > memory.now:
         if memory.now < EARLIEST:
@@ -162,95 +382,10 @@ def _apply(
         memory.advance(moment)
     changed = []
     if group:
-        history.set_now(moment, group[0][1].rank)
-    for signal, series, place in group:
-        history.bring(signal, series, place - 1)
-        value = float(series.values[place])
-        if memory.take(signal, word_of(signal.quantity, value), moment, True):
-            changed.append(signal)
-    if moment > track.said:
-        track.said = moment
-    if changed:
-        spread(memory, track, changed, moment)
-
-
-def _prepare(track: Track, own: dict[str, Series], rank: int) -> Iterator[tuple[Signal, _Track]]:
-    """Every signal of a device with the places of its events, stretches and integrals."""
-    silences = _silences(track, own)
-    said = np.unique(np.concatenate([series.times for series in own.values()])) if track.on_change else None
-    for quantity, series in own.items():
-        signal = track.signals.get(quantity)
-        if signal is not None:
-            yield signal, _ready(signal, series, said, silences, rank)
-
-
-def _silences(track: Track, own: dict[str, Series]) -> Ints:
-    """Instants at which the device is told to be offline."""
-    online = own.get("online")
-    if online is None:
-        return np.empty(0, np.int64)
-    return online.times[online.values < 0.5]
-
-
-def _ready(signal: Signal, series: Series, said: Ints | None, silences: Ints, rank: int) -> _Track:
-    times, values = series
-    stale = signal.stale_after
-    count = len(times)
-    entry = QUANTITIES[signal.quantity]
-    sound = np.ones(count, bool) if entry.nature is Nature.WORD else (values >= entry.low) & (values <= entry.high)
-    gap = np.diff(times)
-    fresh_start = np.zeros(count, bool)  # readings before which the signal was unknown for its age
-    if said is None:
-        fresh_start[1:] = gap >= stale
-        ends = _stretch_ends(times, fresh_start)
-    else:
-        breaks = np.flatnonzero(np.diff(said) >= stale)
-        nth = np.searchsorted(said[breaks], times, "left")  # how many of the device's silences lie before each reading
-        fresh_start[1:] = nth[1:] != nth[:-1]
-        ends = np.append(said[breaks], said[-1])[nth]
-    silenced = np.searchsorted(times, silences, "right")
-    silenced = silenced[silenced < count]
-    fresh_start[silenced] = True
-    event = fresh_start | _changes(signal, values, sound)
-    event[0] = True
-    good = np.arange(count)
-    if not sound.all():
-        good = np.maximum.accumulate(np.where(sound, good, -1))
-        event[1:] |= sound[1:] & ~sound[:-1]
-    total = covered = None
-    if signal.summed and signal.summed != COUNTER:
-        broken = fresh_start[1:] | (gap >= stale) | ~sound[1:] | ~sound[:-1]
-        mean = values[:-1] if signal.summed == HELD else (values[:-1] + values[1:]) * 0.5
-        counted = np.where(broken, 0, gap)
-        with np.errstate(invalid="ignore"):
-            total = np.concatenate(([0.0], np.cumsum(np.where(broken, 0.0, mean * gap))))
-        covered = np.concatenate(([0], np.cumsum(counted)))
-    return _Track(times, values, good, total, covered, ends, np.flatnonzero(event), rank)
-
-
-def _stretch_ends(times: Ints, starts: Flags) -> Ints:
-    """For each reading, the instant of the last one before the next start."""
-    borders = np.flatnonzero(starts)
-    nth: Ints = np.cumsum(starts, dtype=np.int64)
-    lasts = np.append(times[borders - 1], times[-1]) if len(borders) else times[-1:]
-    if len(borders) and borders[0] == 0:
-        nth, lasts = nth - 1, lasts[1:]
-    result: Ints = lasts[nth]
-    return result
-
-
-def _changes(signal: Signal, values: Floats, sound: Flags) -> Flags:
-    """Readings whose class differs from the one before; a counter's falls; every change where each counts."""
-    changed = np.zeros(len(values), bool)
-    if signal.each or QUANTITIES[signal.quantity].nature is Nature.WORD:
-        changed[1:] = values[1:] != values[:-1]
-    elif signal.summed == COUNTER:
-        changed[1:] = values[1:] < values[:-1]
-    else:
-        cuts = signal.cuts()
-        if len(cuts) == 1:
-            changed[1:] = np.diff(values >= cuts[0])
-        elif cuts:
-            changed[1:] = np.diff(np.searchsorted(np.array(cuts), values, "right")) != 0
-    changed[1:] |= sound[1:] != sound[:-1]
-    return changed
+        history.set_now(moment, group[0][0].run.rank)
+    for events, place in group:
+        events.bring(place)
+        if memory.take(events.run.signal, events.values[place], moment, True):
+            changed.append(events.run.signal)
+    memory.hear(track, moment)
+    spread(memory, track, changed, moment)

@@ -7,6 +7,7 @@ time is what the readings and ``tick`` say. All that it remembers is in a ``Memo
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -14,10 +15,12 @@ from building.instants import EARLIEST
 from building.readings import GOOD, Grade, Reading
 from building.site import MINUTE, Site
 from rules.bench import Bench
+from rules.catalogue.page import Condition, Rule, Values
 from rules.catalogue.settings import RuleSettings, read_settings
-from rules.cells import COUNTER, Finding, Memory, Signal, Track, Watch
-from rules.metering import Used
+from rules.cells import COUNTER, Finding, Memory, Signal, Track
+from rules.metering import Meter, Used
 from rules.saving import dump, load
+from rules.watching import Subject, Watch
 
 __all__ = ["Finding", "Memory", "RuleEngine", "Used"]
 
@@ -42,20 +45,26 @@ class RuleEngine:
         memory = Memory()
         bench = Bench(self.site, memory, self._zones)
         for settings in self._settings:
+            if settings.rule.of_department is not None:
+                self._watch_departments(bench, memory, settings)
+                continue
             for device in bench.devices:
                 values = settings.for_device(device) if settings.rule.applies(device) else None
-                if values is None:
-                    continue
-                condition = settings.rule.wire(bench, device, values)
-                memory.limits.append(dict(values))
-                place = len(memory.limits) - 1
-                watch = Watch(
-                    memory, settings.rule, device, int(values["after"]), condition, bench.meter(device), place
-                )
-                memory.watches[(settings.rule.name, device.id)] = watch
-                for cell in dict.fromkeys(condition.inputs):
-                    cell.listeners.append(watch)
+                condition = settings.rule.wire(bench, device, values) if values is not None else None
+                if condition is not None and values is not None:
+                    meter = bench.meter(device) if settings.rule.wasted is not None else None
+                    _watch(memory, settings.rule, Subject(device.id, device.zone), values, condition, meter)
         return memory
+
+    def _watch_departments(self, bench: Bench, memory: Memory, settings: RuleSettings) -> None:
+        """Only where all devices are at hand: a worker that owns some zones does not know a department's sum."""
+        if self._zones is not None or not settings.enabled or settings.rule.of_department is None:
+            return
+        for department in self.site.departments:
+            if department.id not in settings.excepted:
+                condition = settings.rule.of_department(bench, department, settings.values)
+                if condition is not None:
+                    _watch(memory, settings.rule, Subject(department.id), settings.values, condition, None)
 
     def step(self, memory: Memory, readings: Sequence[Reading], now: int | None = None) -> list[Finding]:
         """Take ``readings``; return what they and the time that passed up to them brought about.
@@ -77,7 +86,7 @@ class RuleEngine:
         moment = now - self.lateness
         if memory.late:
             _take(memory, self._release(memory, moment))
-        if memory.now >= EARLIEST and moment > memory.now:
+        if memory.now >= EARLIEST and moment >= memory.now:
             memory.advance(moment)
         found, memory.findings = memory.findings, []
         return found
@@ -85,13 +94,15 @@ class RuleEngine:
     def flush(self, memory: Memory) -> list[Finding]:
         """Take what was held back for ``lateness``: the readings have come to their end."""
         _take(memory, self._release(memory, None))
+        if memory.now >= EARLIEST:
+            memory.advance(memory.now)
         found, memory.findings = memory.findings, []
         return found
 
     def waste_so_far(self, memory: Memory, rule: str, device: str, now: int) -> Used | None:
         """Waste of the rule's condition now running on ``device``; None when none runs."""
         watch = memory.watches.get((rule, device))
-        if watch is None or not watch.mark:
+        if watch is None or watch.phase == "quiet":
             return None
         return watch.used(now)
 
@@ -120,46 +131,46 @@ class RuleEngine:
         return ready
 
 
+def _watch(
+    memory: Memory, rule: Rule, subject: Subject, values: Values, condition: Condition, meter: Meter | None
+) -> None:
+    """Hang a watch on the cells its condition looks at."""
+    memory.limits.append(dict(values))
+    watch = Watch(memory, rule, subject, values, condition, meter, len(memory.limits) - 1)
+    memory.watches[(rule.name, subject.id)] = watch
+    for cell in dict.fromkeys(condition.inputs):
+        cell.listeners.append(watch)
+
+
 def _take(memory: Memory, readings: Iterable[Reading]) -> None:
     """The hot loop. A value inside its signal's interval changes nothing but the signal itself.
 
     Long for its speed: every call left out here is a tenth of the rate.
     """
     known, heap = memory.known, memory.heap
-    for reading in readings:
-        device, at, values, quality = reading
-        signals = known.get(device)
-        if signals is None:
-            if at < EARLIEST or device not in memory.tracks:
-                continue
-            signals = memory.tracks[device].signals
-        elif at < EARLIEST:
-            continue
+    for device, at, values, quality in readings:
         if at > memory.now:
             if heap and heap[0][0] <= at:
                 memory.advance(at)
             elif memory.now < EARLIEST:
+                if device not in memory.tracks:
+                    continue
                 memory.begin(at)
             memory.now = at
-        if quality is not GOOD:
-            _take_with_care(memory, memory.tracks[device], reading)
+        if quality is not GOOD or device not in known:
+            _take_with_care(memory, Reading(device, at, values, quality))
             continue
+        signals = known[device]
         changed: list[Signal] | None = None
         try:
             for quantity in values:
-                if quantity not in signals:
-                    continue
                 value = values[quantity]
                 signal = signals[quantity]
-                heard = signal.heard
-                if signal.low <= value < signal.high and at > heard:
+                if signal.low <= value < signal.high and at > signal.heard:
                     summed = signal.summed
                     if summed:
                         if summed == 1:  # TRAPEZIUM; the commonest, so not left to add()
-                            gap = at - heard
-                            if gap < signal.stale_after:
-                                signal.total += (signal.value + value) * 0.5 * gap  # type: ignore[operator]  # numbers
-                                signal.covered += gap
+                            signal.total += (signal.value + value) * 0.5 * (at - signal.heard)  # type: ignore[operator]  # numbers
                         elif summed == COUNTER:
                             signal.low = signal.total = value  # type: ignore[assignment]  # counters hold numbers
                         else:
@@ -171,23 +182,27 @@ def _take(memory: Memory, readings: Iterable[Reading]) -> None:
                         changed = [signal]
                     else:
                         changed.append(signal)
-        except TypeError:  # text where a number is expected, or the other way round
-            _take_with_care(memory, memory.tracks[device], reading)
+        except (KeyError, TypeError):  # a quantity first heard, or text where a number is expected
+            _take_with_care(memory, Reading(device, at, values, quality), changed)
             continue
-        if device not in known:
-            memory.hear(memory.tracks[device], at)
         if changed is not None:
             spread(memory, memory.tracks[device], changed, at)
 
 
-def _take_with_care(memory: Memory, track: Track, reading: Reading) -> None:
-    """A reading with flaws: what is not good is unknown. One without values (no answer) changes nothing by itself."""
-    changed = []
+def _take_with_care(memory: Memory, reading: Reading, changed: list[Signal] | None = None) -> None:
+    """A reading with flaws, or the first of its kind: what is not good is unknown.
+
+    One without values (no answer) changes nothing by itself; nor does one of before 2000 or of a stranger.
+    """
+    track = memory.tracks.get(reading.device)
+    if track is None or reading.taken_at < EARLIEST:
+        return
+    changed = changed or []
     for quantity in {**reading.values, **reading.quality.flaws}:
-        signal = track.signals.get(quantity)
+        signal = memory.signal(track, quantity)
         if signal is not None:
             good = quantity in reading.values and reading.quality.of(quantity) is Grade.GOOD
-            if memory.take(signal, reading.values.get(quantity, 0.0), reading.taken_at, good):
+            if memory.take(signal, reading.values.get(quantity, math.nan), reading.taken_at, good):
                 changed.append(signal)
     if reading.values:
         memory.hear(track, reading.taken_at)

@@ -9,7 +9,7 @@ from typing import Any, Final
 from building.durations import format_duration
 from building.money import Waste
 from building.site import Site
-from rules.catalogue import CATALOGUE
+from rules.catalogue import Rule, rule_of
 from rules.cells import Finding
 
 _UNITS_ZH: Final = (("d", "天"), ("h", "小时"), ("m", "分钟"), ("s", "秒"))
@@ -21,30 +21,36 @@ _STATES: Final = {
 
 def title(site: Site, finding: Finding) -> str:
     """One line: which rule, which room, which device."""
-    device = site.device[finding.device]
+    device = site.device.get(finding.device)
     zone = site.zone.get(finding.zone or "")
     place = zone.title if zone is not None else site.site.name
-    return CATALOGUE[finding.rule].title.of(site.site.language).format_map({"place": place, "device": device.title})
+    department = site.department.get(finding.device) if device is None else None
+    place = department.name or department.id if department is not None else place
+    what = finding.device if device is None else device.title
+    return rule_of(site, finding.rule).title.of(site.site.language).format_map({"place": place, "device": what})
 
 
 def text(site: Site, finding: Finding, waste: Waste, *, estimated: bool) -> str:
     """Since when, how long, what it has cost so far, and what to do."""
     language = site.site.language
-    rule = CATALOGUE[finding.rule]
+    rule = rule_of(site, finding.rule)
+    # Once it is over, the values are those of what came after it.
+    detail = None if finding.state == "resolved" or rule.detail is None else rule.detail(finding.evidence)
+    sentence = detail or rule.sentence
     since = datetime.fromtimestamp(finding.since / 1000, UTC).astimezone(site.site.tz)
     lasted = _span(finding.at - finding.since, language)
     cost = _cost(waste, language, estimated=estimated)
     state = _STATES[language]["resolved" if finding.state == "resolved" else "firing"]
     if language == "zh":
         tail = "" if finding.state == "resolved" else rule.advice.zh
-        return f"{rule.sentence.zh}自{since:%m月%d日 %H:%M}起，已{lasted}，{state}。{cost}{tail}"
+        return f"{sentence.zh}自{since:%m月%d日 %H:%M}起，已{lasted}，{state}。{cost}{tail}"
     tail = "" if finding.state == "resolved" else f" {rule.advice.en}"
-    return f"{rule.sentence.en} Since {since:%d %b %H:%M}, for {lasted}; {state}.{cost}{tail}"
+    return f"{sentence.en} Since {since:%d %b %H:%M}, for {lasted}; {state}.{cost}{tail}"
 
 
 def policy(site: Site, rule: str) -> str:
     """The clause of the campaign that the rule serves."""
-    return CATALOGUE[rule].clause.of(site.site.language)
+    return rule_of(site, rule).clause.of(site.site.language)
 
 
 def _span(milliseconds: int, language: str) -> str:
@@ -72,10 +78,10 @@ def _cost(waste: Waste, language: str, *, estimated: bool) -> str:
     return f" Wasted so far: {'about ' if estimated else ''}{', '.join(parts)}."
 
 
-def shown_limits(rule: str, limits: Mapping[str, float]) -> dict[str, Any]:
+def shown_limits(rule: Rule, limits: Mapping[str, float]) -> dict[str, Any]:
     """Limits as people write them: durations as text, numbers with their unit in the key's place."""
     shown: dict[str, Any] = {}
-    for parameter in CATALOGUE[rule].parameters:
+    for parameter in rule.parameters:
         value = limits[parameter.name]
         shown[parameter.name] = format_duration(value) if parameter.unit == "ms" else value
     return shown

@@ -70,6 +70,16 @@ class Meter:
             return Used()
         return Used(kwh=kwh * share + (booked or (0.0, 0.0))[0], estimated=estimated or sharing is not None)
 
+    def between(self, mark: tuple[float, ...], moment: int) -> Used:
+        """All that went through since ``mark``, electricity and water."""
+        here = self.mark(moment)
+        kwh, estimated = self._kwh(mark, here)
+        return Used(kwh, self._litres(mark, here), estimated)
+
+    def heard_since(self, instant: int) -> bool:
+        """Whether any of its sources has spoken since ``instant``."""
+        return any(s.heard >= instant for s in (self._power, self._energy, self._volume, self._flow))
+
     def _kwh(self, mark: tuple[float, ...], here: tuple[float, ...]) -> tuple[float | None, bool]:
         elapsed = here[0] - mark[0]
         counted = here[3] - mark[3] if self._energy.spoken else None

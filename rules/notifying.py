@@ -1,8 +1,11 @@
-"""From an alert's change to a person: stages that each ask one question, then an outbox that survives a restart.
+"""From an alert's change to a person: the dispatcher decides, the writer writes, the outbox delivers.
 
-Every stage is a function ``(alert, told) -> reason``; an empty reason lets the message pass, any other is the name
-under which it was held back. What passes goes to the outbox of each channel, is kept there until the channel takes it,
-and leaves in order. A message has the same ident at every attempt, so that a receiver can tell a repetition.
+    alerts -> rules/dispatch.py  who is told what, when; stages hold back by name   -> letters
+           -> rules/writing.py   in Chinese or English                              -> messages
+           -> rules/outbox.py    on disk, then through the channels                 -> a person
+
+What was decided and what is to be sent are saved in one commit, so that a kill at any point neither loses a message nor
+decides twice.
 """
 
 from __future__ import annotations
@@ -10,205 +13,220 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, Protocol
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import Any, Final, TypeVar
 
 import msgspec
 
-from building.errors import DeliveryFailed
-from rules.channels.message import Message
+from building.clock import Clock
+from building.errors import InputError, StoreAway
+from building.site import Site
+from rules.channels import PER_MINUTE
+from rules.digest import Calendar, StillOn
+from rules.dispatch import Book, Case, Dispatcher, Letter
+from rules.outbox import Channel, Draw, Keeper, Outbox, Parcel
+from rules.routing import Plan
+from rules.topology import Heard
+from rules.writing import Links, Writer
 
 log = logging.getLogger(__name__)
 
-_OUTBOX: Final = "outbox"
-_TOLD_LIMIT: Final = 20_000  # idents remembered as delivered; at ten messages a day that is years
-_FIRST_DELAY_S: Final = 2.0
-_LONGEST_DELAY_S: Final = 300.0
-_MOST_ATTEMPTS: Final = 200  # with the delays above about 16 hours
+_BOOK: Final = "notify/book"
+_CASES: Final = "notify/case/"
+_JUMP_MS: Final = 60_000  # how far the clock may differ from time passed before it is taken for a jump
+_LONGEST_SLEEP_S: Final = 30.0  # real seconds between two looks at the clock
 
-
-class Channel(Protocol):
-    """What a channel must be able to do; see ``rules.channels``."""
-
-    async def send(self, message: Message) -> None:
-        """Deliver, or raise DeliveryFailed."""
-
-
-class Keeper(Protocol):
-    """Where the outbox is kept over a restart."""
-
-    def save(self, name: str, blob: bytes) -> None:
-        """Keep ``blob`` on disk under ``name`` before returning."""
-
-    def load(self, name: str) -> bytes | None:
-        """What was saved last under ``name``."""
-
-
-class Parcel(msgspec.Struct):
-    """One message on its way through one channel."""
-
-    channel: str
-    ident: str
-    title: str
-    text: str
-    alert: dict[str, object]
-    attempts: int = 0
-
-
-class _Kept(msgspec.Struct):
-    parcels: list[Parcel] = []
-    told: list[str] = []
-
-
-Alert = Mapping[str, object]
-Stage = Callable[[Alert, Mapping[str, None]], str]
-
-
-def already_told(alert: Alert, told: Mapping[str, None]) -> str:
-    """This very change went to the outbox before, perhaps before a restart."""
-    return "already told" if ident_of(alert) in told else ""
-
-
-def never_announced(alert: Alert, told: Mapping[str, None]) -> str:
-    """Nobody is told that something ended whose beginning nobody was told."""
-    ended = alert["state"] == "resolved" and f"{alert['id']}:firing" not in told
-    return "its beginning was never told" if ended else ""
-
-
-STAGES: Final[tuple[Stage, ...]] = (already_told, never_announced)
-
-
-def ident_of(alert: Alert) -> str:
-    """Identity of one change of one alert."""
-    return f"{alert['id']}:{alert['state']}"
+T = TypeVar("T")
+Alert = Mapping[str, Any]
+Refresh = Callable[[], Mapping[str, Alert]]
+"""Open alerts by id, with their waste up to now."""
 
 
 class Notifier:
-    """Takes alerts as they change, and sees that every channel gets them. Use as an async context manager."""
+    """Takes alerts as they change, and sees that the right people get them. Use as an async context manager."""
 
     def __init__(
         self,
+        site: Site,
+        clock: Clock,
         channels: Mapping[str, Channel],
         keeper: Keeper,
         *,
-        stages: Iterable[Stage] = STAGES,
-        draw: random.Random | None = None,
+        heard: Heard | None = None,
+        chance: random.Random | None = None,
     ) -> None:
-        self._channels = channels
-        self._keeper = keeper
-        self._stages = tuple(stages)
-        self._draw = draw or random.Random()
-        self._told: OrderedDict[str, None] = OrderedDict()
-        self._waiting: dict[str, list[Parcel]] = {name: [] for name in channels}
-        self._arrived: dict[str, asyncio.Event] = {name: asyncio.Event() for name in channels}
-        self._emptied = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
-        self.counts: Counter[str] = Counter()
-        self._restore()
-        self._mark_emptied()
+        self._clock, self._keeper, self._channels = clock, keeper, channels
+        self.plan = Plan(site, channels)
+        self._saved_book = keeper.load(_BOOK)
+        book = Book() if self._saved_book is None else _decoded(self._saved_book, Book)
+        self.desk = Dispatcher(self.plan, heard=heard, book=book)
+        self.desk.restore(self._restored_cases())
+        self.calendar = Calendar(self.desk)
+        self.writer = Writer(site)
+        self.refresh: Refresh = dict
+        settings = site.channels
+        fallbacks = {name: str(page["fallback"]) for name, page in settings.items() if page.get("fallback")}
+        paces = {name: page.get("per_minute") or PER_MINUTE.get(page["type"]) for name, page in settings.items()}
+        self.outbox = Outbox(
+            channels, keeper, clock, fallbacks=fallbacks, chance=chance,
+            per_minute={name: limit for name, limit in paces.items() if limit},
+        )  # fmt: skip
+        self._changed = asyncio.Event()
+        self._writing = asyncio.Lock()
+        self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Notifier:
-        for name in self._channels:
-            self._tasks.append(asyncio.create_task(self._deliver(name), name=f"channel {name}"))
+        async with AsyncExitStack() as opening:
+            for channel in self._channels.values():
+                if isinstance(channel, AbstractAsyncContextManager):
+                    await opening.enter_async_context(channel)
+            await opening.enter_async_context(self.outbox)
+            looking = asyncio.create_task(self._look(), name="dispatch")
+            looking.add_done_callback(_told_of_fault)
+            opening.push_async_callback(_cancelled, looking)
+            self._stack = opening.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._stack.aclose()
 
     @property
     def waiting(self) -> int:
         """Messages that no channel has taken yet."""
-        return sum(len(parcels) for parcels in self._waiting.values())
+        return self.outbox.waiting
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Messages sent, failed and put aside, by channel."""
+        return self.outbox.counts
+
+    def use(
+        self,
+        *,
+        refresh: Refresh | None = None,
+        still_on: StillOn | None = None,
+        links: Links | None = None,
+        draw: Draw | None = None,
+    ) -> None:
+        """Neighbours that exist only once the rules run: fresh alerts, what is on, links and pictures for messages."""
+        self.refresh = refresh or self.refresh
+        self.calendar.still_on = still_on or self.calendar.still_on
+        self.writer.links = links or self.writer.links
+        self.outbox.draw = draw or self.outbox.draw
 
     async def tell(self, alerts: Iterable[Alert]) -> None:
-        """Put each change through the stages and into the outbox; on disk when this returns."""
-        passed = False
-        for alert in alerts:
-            held = next(filter(None, (stage(alert, self._told) for stage in self._stages)), "")
-            if held:
-                self.counts["held back"] += 1
-                log.info("alert %s (%s): not told: %s", alert["id"], alert["state"], held)
-                continue
-            passed = True
-            self._remember(ident_of(alert))
-            for name, parcels in self._waiting.items():
-                parcels.append(Parcel(name, ident_of(alert), str(alert["title"]), str(alert["text"]), dict(alert)))
-        if passed:
-            self._mark_emptied()
-            await self._keep()
-            for event in self._arrived.values():
-                event.set()
+        """Take changed alerts; on disk when this returns."""
+        async with self._writing:
+            letters: list[Letter] = []
+            for alert in alerts:
+                letters += self.desk.take(alert, self._clock.now())
+            await self._post(letters)
+        self._changed.set()
+
+    async def step(self) -> None:
+        """Look at everything once, now."""
+        async with self._writing:
+            now = self._clock.now()
+            letters = self.desk.step(now)
+            letters += self.calendar.step(now)
+            await self._post(letters)
+
+    async def send_test(self, letter: Letter) -> None:
+        """Post a letter that no alert stands behind."""
+        async with self._writing:
+            await self._post([letter])
 
     async def drained(self, timeout_s: float) -> bool:
-        """Wait until every channel has taken everything, at most ``timeout_s`` real seconds."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._emptied.wait()
-        except TimeoutError:
-            return False
-        return True
+        """Wait until every channel has taken what is due, at most ``timeout_s`` real seconds."""
+        await self.step()
+        return await self.outbox.drained(timeout_s)
 
-    async def _deliver(self, name: str) -> None:
-        parcels, arrived, channel = self._waiting[name], self._arrived[name], self._channels[name]
+    async def _look(self) -> None:
+        """Step whenever something changed or came due; notice when the clock was set."""
         while True:
-            while not parcels:
-                arrived.clear()
-                await arrived.wait()
-            parcel = parcels[0]
+            self._changed.clear()
+            await self.step()
+            steady, moment = self._clock.steady(), self._clock.now()
+            until = steady + int(_LONGEST_SLEEP_S * 1000 * self._clock.speed)
+            if self.desk.due is not None:
+                until = min(until, steady + self.desk.due - moment)
+            await self._sleep(until)
+            jump = self._clock.now() - moment - (self._clock.steady() - steady)
+            if abs(jump) > _JUMP_MS:
+                log.warning("the clock was set by %d s; what is waited for moves along", jump // 1000)
+                self.desk.shift(jump)
+
+    async def _sleep(self, until: int) -> None:
+        """Until a steady moment, or until something changes."""
+        tasks = {
+            asyncio.create_task(self._clock.sleep_steady(until), name="due"),
+            asyncio.create_task(self._changed.wait(), name="changed"),
+        }
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _post(self, letters: Iterable[Letter]) -> None:
+        """Write the letters, and save them together with what was decided."""
+        letters = list(letters)
+        if letters:
+            self._bring_up_to_date()
+        parcels = [self._parcel(letter) for letter in letters]
+        blobs = self.outbox.blobs(parcels)
+        blobs[_BOOK] = msgspec.json.encode(self.desk.book)
+        changed, self.desk.changed = self.desk.changed, set()
+        for ident in changed:
+            case = self.desk.cases.get(ident)
+            blobs[_CASES + ident] = None if case is None else msgspec.json.encode(case)
+        if changed or parcels or blobs[_BOOK] != self._saved_book:
             try:
-                await channel.send(Message(parcel.ident, parcel.title, parcel.text, parcel.alert))
-            except DeliveryFailed as error:
-                if await self._try_later(name, parcel, error):
-                    continue
-            else:
-                self.counts[f"sent by {name}"] += 1
-            parcels.remove(parcel)
-            await self._keep()
-            self._mark_emptied()
+                await asyncio.to_thread(self._keeper.keep, blobs)
+                self._saved_book = blobs[_BOOK]
+            except StoreAway as error:  # people are told all the same; the notes are made up for at the next change
+                log.error("messages leave without having been kept on disk: %s", error)
+                self.desk.changed |= changed
+        self.outbox.accept(parcels)
 
-    async def _try_later(self, name: str, parcel: Parcel, error: DeliveryFailed) -> bool:
-        """Wait before the next attempt; False when there will be none."""
-        parcel.attempts += 1
-        self.counts[f"failed by {name}"] += 1
-        if not error.retry or parcel.attempts >= _MOST_ATTEMPTS:
-            log.error("channel %s gave up on message %s: %s", name, parcel.ident, error)
-            return False
-        if parcel.attempts == 1:
-            log.warning("channel %s: %s; message %s is kept and tried again", name, error, parcel.ident)
-        delay = min(_LONGEST_DELAY_S, _FIRST_DELAY_S * 2 ** min(parcel.attempts - 1, 10))
-        await asyncio.sleep(delay * self._draw.uniform(0.5, 1.0))
-        return True
+    def _parcel(self, letter: Letter) -> Parcel:
+        person = self.plan.people[letter.person]
+        message = self.writer.write(letter, self.desk.cases, person)
+        return self.outbox.pack(person.channel, person.name, message)
 
-    def _mark_emptied(self) -> None:
-        if self.waiting:
-            self._emptied.clear()
-        else:
-            self._emptied.set()
+    def _bring_up_to_date(self) -> None:
+        """What has been wasted by now, in the cases that are still open."""
+        for ident, fresh in self.refresh().items():
+            case = self.desk.cases.get(ident)
+            if case is not None and case.ended is None and case.alert["state"] == fresh["state"]:
+                raises = case.alert["evidence"].get("raises")
+                evidence = fresh["evidence"] if raises is None else {**fresh["evidence"], "raises": raises}
+                case.alert = {**fresh, "evidence": evidence}
 
-    def _remember(self, ident: str) -> None:
-        self._told[ident] = None
-        while len(self._told) > _TOLD_LIMIT:
-            self._told.popitem(last=False)
+    def _restored_cases(self) -> list[Case]:
+        return [_decoded(blob, Case) for blob in self._keeper.kept(_CASES).values()]
 
-    async def _keep(self) -> None:
-        parcels = [parcel for waiting in self._waiting.values() for parcel in waiting]
-        blob = msgspec.json.encode(_Kept(parcels, list(self._told)))
-        await asyncio.to_thread(self._keeper.save, _OUTBOX, blob)
 
-    def _restore(self) -> None:
-        blob = self._keeper.load(_OUTBOX)
-        if blob is None:
-            return
-        kept = msgspec.json.decode(blob, type=_Kept)
-        for ident in kept.told:
-            self._remember(ident)
-        for parcel in kept.parcels:
-            if parcel.channel in self._waiting:
-                self._waiting[parcel.channel].append(parcel)
-            else:
-                log.warning(
-                    "message %s is dropped: the channel %s is no longer configured", parcel.ident, parcel.channel
-                )
+def _decoded(blob: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(blob, type=kind)
+    except msgspec.MsgspecError as error:
+        raise InputError(f"what was kept of the messages cannot be read ({error}); delete data/memory.db") from None
+
+
+def _told_of_fault(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        log.error("messages are no longer decided, by a fault of ours", exc_info=task.exception())
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def read_cases(keeper: Keeper) -> dict[str, Case]:
+    """The cases as they were saved last, by id; for commands beside a running program."""
+    return {case.id: case for case in (_decoded(blob, Case) for blob in keeper.kept(_CASES).values())}

@@ -24,12 +24,16 @@ from building.readings import Reading
 from building.site import Site
 
 COLUMNS: Final = ("time", "device", "quantity", "value")
-_LATEST_S: Final = 32_503_680_000  # the year 3000; beyond it a Unix time is in milliseconds
+LATEST_S: Final = 32_503_680_000  # the year 3000; beyond it a Unix time is in milliseconds
 _TRUTHS: Final = {"true": 1.0, "false": 0.0}
-_TELL_EVERY: Final = 100_000
+TELL_EVERY: Final = 100_000
+WHOLE_UP_TO: Final = 4_000_000
+"""Rows of a file that are read at once."""
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+
+Limits = tuple[int | None, int | None]
 
 RowsRead = Callable[[int], None]
 """Told now and then how many rows have been read."""
@@ -50,7 +54,9 @@ def read_readings(path: Path, site: Site, *, told: RowsRead | None = None) -> Co
     """The file's readings, sorted by time, each instant once. Raises InputError naming file and row."""
     try:
         if path.suffix == ".parquet":
-            return _read_parquet(path, site)
+            from rules.parquet_file import read_parquet
+
+            return read_parquet(path, site, told)
         return _read_csv(path, site, told)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
@@ -60,6 +66,59 @@ def read_readings(path: Path, site: Site, *, told: RowsRead | None = None) -> Co
         raise InputError(f"{path}: not UTF-8 text; save it as UTF-8, or name it .parquet or .csv.gz if it is") from None
     except csv.Error as error:
         raise InputError(f"{path}: not readable as CSV ({error})") from None
+
+
+class Stretches:
+    """The readings of a file in stretches of time, each later than the one before, read anew at every iteration.
+
+    ``values``: how many the file holds, where that is known before reading. A Parquet file is read by row groups, as
+    far as their statistics show that what comes later holds nothing earlier; so one written in order of time, however
+    long, never lies in memory as a whole. Other files are one stretch.
+    """
+
+    def __init__(self, path: Path, site: Site, *, told: RowsRead | None = None, limits: Limits = (None, None)) -> None:
+        self._path, self._site, self._told, self._limits = path, site, told, limits
+        self._whole: Columns | None = None
+        self.values: int | None = None
+        if path.suffix == ".parquet":
+            from rules.parquet_file import rows_in
+
+            self.values = rows_in(path)
+
+    def __iter__(self) -> Iterator[Columns]:
+        for columns in self._read():
+            cut = between(columns, *self._limits)
+            if cut:
+                yield cut
+
+    def _read(self) -> Iterator[Columns]:
+        if self.values is not None and self.values > WHOLE_UP_TO:
+            from rules.parquet_file import in_stretches
+
+            yield from in_stretches(self._path, self._site, self._told)
+            return
+        if self._whole is None:
+            self._whole = read_readings(self._path, self._site, told=self._told)
+        yield self._whole
+
+
+def open_readings(path: Path, site: Site, *, told: RowsRead | None = None, limits: Limits = (None, None)) -> Stretches:
+    """The file's readings from ``limits`` (start, end before; ms). Raises InputError naming file and row, also later,
+    when its stretches are read."""
+    return Stretches(path, site, told=told, limits=limits)
+
+
+def between(columns: Columns, start: int | None, end: int | None) -> Columns:
+    """What lies from ``start`` on and before ``end`` (ms; None: no limit)."""
+    if start is None and end is None:
+        return columns
+    cut = {}
+    for key, (times, values) in columns.items():
+        first = 0 if start is None else int(np.searchsorted(times, start))
+        last = len(times) if end is None else int(np.searchsorted(times, end))
+        if first < last:
+            cut[key] = Series(times[first:last], values[first:last])
+    return cut
 
 
 def readings_of(columns: Columns) -> Iterator[Reading]:
@@ -93,7 +152,7 @@ def word_of(quantity: str, value: float) -> float | str:
     return MODES[int(value)] if QUANTITIES[quantity].nature is Nature.WORD else value
 
 
-class _Rows:
+class Rows:
     """Rows gathered by series, checked one by one."""
 
     def __init__(self, name: str, site: Site) -> None:
@@ -118,7 +177,7 @@ class _Rows:
 
     def columns(self) -> Columns:
         return {
-            key: _sorted(np.frombuffer(times, np.int64), np.frombuffer(values, np.float64))
+            key: in_order(np.frombuffer(times, np.int64), np.frombuffer(values, np.float64))
             for key, (times, values) in self._series.items()
         }
 
@@ -135,7 +194,7 @@ class _Rows:
                 return from_iso(text)
             except (ValueError, OverflowError) as error:
                 self.fail(row, f"time {text!r} is neither ISO 8601 with offset nor Unix seconds ({error})")
-        if not 0 <= seconds < _LATEST_S:
+        if not 0 <= seconds < LATEST_S:
             self.fail(row, f"time {text!r} is no Unix time in seconds")
         return round(seconds * 1000)
 
@@ -162,7 +221,7 @@ def check_names(name: str, row: int, site: Site, device: str, quantity: str) -> 
         raise InputError(f"{name}: row {row}: {quantity!r} is no quantity; known are {', '.join(QUANTITIES)}")
 
 
-def _sorted(times: Ints, values: Floats) -> Series:
+def in_order(times: Ints, values: Floats) -> Series:
     """By time; of one instant, the first row of the file stays."""
     if len(times) > 1 and not np.all(times[1:] > times[:-1]):
         order = np.argsort(times, kind="stable")
@@ -174,24 +233,24 @@ def _sorted(times: Ints, values: Floats) -> Series:
 
 def _read_csv(path: Path, site: Site, told: RowsRead | None) -> Columns:
     opened: Any = gzip.open if path.suffix == ".gz" else open
-    rows = _Rows(path.name, site)
+    rows = Rows(path.name, site)
     with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file)
         header = [column.strip().lower() for column in next(reader, [])]
-        places = _places(path.name, header)
+        wanted = places(path.name, header)
         width = len(header)
         for row, fields in enumerate(reader, 1):
             if not fields:
                 continue
             if len(fields) < width:
                 rows.fail(row, f"has {len(fields)} of {width} columns")
-            rows.add(row, *(fields[place] for place in places))
-            if told is not None and row % _TELL_EVERY == 0:
+            rows.add(row, *(fields[place] for place in wanted))
+            if told is not None and row % TELL_EVERY == 0:
                 told(row)
     return rows.columns()
 
 
-def _places(name: str, header: list[str]) -> list[int]:
+def places(name: str, header: list[str]) -> list[int]:
     missing = [column for column in COLUMNS if column not in header]
     if missing:
         raise InputError(
@@ -199,79 +258,3 @@ def _places(name: str, header: list[str]) -> list[int]:
             f"wanted are {', '.join(COLUMNS)}, found {', '.join(header) or 'nothing'}"
         )
     return [header.index(column) for column in COLUMNS]
-
-
-def _read_parquet(path: Path, site: Site) -> Columns:
-    try:
-        import pyarrow as pa
-        import pyarrow.compute as pc
-        import pyarrow.parquet as pq
-    except ImportError:
-        raise InputError(
-            f"{path.name}: reading Parquet needs pyarrow; install greenwarden[parquet], or hand in CSV"
-        ) from None
-    try:
-        table = pq.read_table(path)
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{path.name}: not readable as Parquet ({str(error).splitlines()[0]})") from None
-    _places(path.name, [name.lower() for name in table.column_names])
-    table = table.rename_columns([name.lower() for name in table.column_names]).select(COLUMNS)
-    for column in COLUMNS[:3]:
-        if table[column].null_count:
-            row = int(np.flatnonzero(table[column].is_null().to_numpy())[0]) + 1
-            raise InputError(f"{path.name}: row {row}: {column} is empty")
-    if not _is_numeric(pa, table["value"].type) or not (
-        _is_numeric(pa, table["time"].type) or pa.types.is_timestamp(table["time"].type)
-    ):
-        return _parquet_as_text(path.name, site, table)
-    return _parquet_as_columns(path.name, site, table, pa, pc)
-
-
-def _is_numeric(pa: Any, kind: Any) -> bool:
-    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
-
-
-def _parquet_as_text(name: str, site: Site, table: Any) -> Columns:
-    """Words among the values, or times as text: row by row, like CSV."""
-    rows = _Rows(name, site)
-    row = 0
-    for batch in table.to_batches(max_chunksize=_TELL_EVERY):
-        parts = [batch.column(number).to_pylist() for number in range(4)]
-        for time, device, quantity, value in zip(*parts, strict=True):
-            row += 1
-            moment = time.isoformat() if hasattr(time, "isoformat") else str(time)
-            rows.add(row, moment, str(device), str(quantity), "" if value is None else str(value))
-    return rows.columns()
-
-
-def _parquet_as_columns(name: str, site: Site, table: Any, pa: Any, pc: Any) -> Columns:
-    kind = table["time"].type
-    if pa.types.is_timestamp(kind):
-        if kind.tz is None and table.num_rows:
-            raise InputError(f"{name}: row 1: time has no offset; write the column as timestamps with a time zone")
-        times = pc.cast(table["time"], pa.timestamp("ms", tz=kind.tz), safe=False).to_numpy().astype(np.int64)
-    else:
-        seconds = table["time"].to_numpy().astype(np.float64)
-        wrong = np.flatnonzero(~((seconds >= 0) & (seconds < _LATEST_S)))
-        if len(wrong):
-            raise InputError(f"{name}: row {wrong[0] + 1}: time {seconds[wrong[0]]!r} is no Unix time in seconds")
-        times = np.rint(seconds * 1000).astype(np.int64)
-    values = pc.cast(table["value"], pa.float64()).fill_null(float("nan")).to_numpy()
-    codes = []
-    names = []
-    for column in ("device", "quantity"):
-        coded = pc.dictionary_encode(pc.cast(table[column], pa.string())).combine_chunks()
-        codes.append(coded.indices.to_numpy().astype(np.int64))
-        names.append(coded.dictionary.to_pylist())
-    joined = codes[0] * len(names[1]) + codes[1]
-    columns = {}
-    order = np.argsort(joined, kind="stable")
-    bounds = np.flatnonzero(np.diff(joined[order])) + 1
-    for rows in np.split(order, bounds) if len(order) else ():
-        device, quantity = names[0][codes[0][rows[0]]], names[1][codes[1][rows[0]]]
-        check_names(name, int(rows[0]) + 1, site, device, quantity)
-        if QUANTITIES[quantity].nature is Nature.WORD:
-            words = ", ".join(QUANTITIES[quantity].words)
-            raise InputError(f"{name}: row {rows[0] + 1}: {quantity} wants one of {words}; make the value column text")
-        columns[(device, quantity)] = _sorted(times[rows], values[rows])
-    return columns

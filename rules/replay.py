@@ -14,9 +14,10 @@ from rules.alerts import Alert, alert_of
 from rules.cells import Finding, Memory
 from rules.columns import cut_off, find
 from rules.engine import RuleEngine
-from rules.readings_file import Columns, read_readings
+from rules.readings_file import Columns, Stretches, open_readings, read_readings
+from rules.topology import SILENT
 
-__all__ = ["Replayed", "as_lines", "read_readings", "replay"]
+__all__ = ["Replayed", "as_lines", "open_readings", "read_readings", "replay"]
 
 _BATCH: Final = 5_000
 
@@ -35,15 +36,22 @@ class Replayed(NamedTuple):
 
 
 def replay(
-    site: Site, source: Columns | Iterable[Reading], *, now: int | None = None, progress: Progress | None = None
+    site: Site,
+    source: Columns | Stretches | Iterable[Reading],
+    *,
+    now: int | None = None,
+    progress: Progress | None = None,
 ) -> Replayed:
-    """Run readings, in any order, through the rules of ``site``: columns from ``read_readings``, or readings singly.
+    """Run readings, in any order, through the rules of ``site``: columns from ``read_readings`` or ``open_readings``,
+    or readings singly.
 
     Time ends with the last reading: what was still wasting then has ``ended`` None. ``now`` (ms) leaves out readings
-    from the future, unless all of them lie there, as simulated ones may. Both kinds of source give the same alerts.
+    from the future, unless all of them lie there, as simulated ones may. All kinds of source give the same alerts.
     """
+    if isinstance(source, Stretches):
+        return _replay_columns(site, source, now, progress, source.values)
     if isinstance(source, Mapping):
-        return _replay_columns(site, source, now, progress)
+        return _replay_columns(site, [source], now, progress, None)
     ordered, skipped = _sensible(source, now)
     engine = RuleEngine(site)
     memory = engine.new_memory()
@@ -72,9 +80,14 @@ class _Log:
             self._last[(finding.rule, finding.device, finding.since)] = finding
 
     def closed(self, engine: RuleEngine, memory: Memory, last: int) -> list[Alert]:
-        """Alerts in order; those still open with their waste up to ``last``."""
+        """Alerts in order; those still open with their waste up to ``last``.
+
+        A device of which the source holds nothing at all is not silent: it was left out.
+        """
         alerts = []
         for (rule, device, _), finding in self._last.items():
+            if rule == SILENT and not any(signal.spoken for signal in memory.tracks[device].signals.values()):
+                continue
             if finding.state == "raised":
                 used = engine.waste_so_far(memory, rule, device, last)
                 finding = finding if used is None else finding._replace(used=used, at=last)
@@ -82,27 +95,44 @@ class _Log:
         return sorted(alerts, key=lambda alert: (alert.raised, alert.rule, alert.device))
 
 
-def _replay_columns(site: Site, columns: Columns, now: int | None, progress: Progress | None) -> Replayed:
-    sensible = {key: cut_off(series, None) for key, series in columns.items()}
-    sensible = {key: series for key, series in sensible.items() if len(series.times)}
-    total = sum(len(series.times) for series in columns.values())
-    if not sensible:
-        return Replayed([], 0, None, None, total)
-    first = min(int(series.times[0]) for series in sensible.values())
-    if now is not None and first <= now:
-        sensible = {key: cut_off(series, now) for key, series in sensible.items()}
-        sensible = {key: series for key, series in sensible.items() if len(series.times)}
-    last = max(int(series.times[-1]) for series in sensible.values())
-    taken = sum(len(series.times) for series in sensible.values())
+def _replay_columns(
+    site: Site, stretches: Iterable[Columns], now: int | None, progress: Progress | None, total: int | None
+) -> Replayed:
     engine = RuleEngine(site)
     memory = engine.new_memory()
     log = _Log(site)
-    for findings in find(engine, memory, sensible):
-        log.take(findings)
-        if progress is not None:
-            share = (memory.now - first) / max(last - first, 1)
-            progress(round(taken * share), taken)
-    return Replayed(log.closed(engine, memory, last), taken, first, last, total - taken)
+    first, last, seen, taken = None, 0, 0, 0
+    for columns in stretches:
+        seen += _count(columns)
+        sensible = _cut(columns, None)
+        if not sensible:
+            continue
+        if first is None:
+            first = min(int(series.times[0]) for series in sensible.values())
+        if now is not None and first <= now:
+            sensible = _cut(sensible, now)
+            if not sensible:
+                continue
+        before, last = last or first, max(int(series.times[-1]) for series in sensible.values())
+        new = _count(sensible)
+        for findings in find(memory, sensible):
+            log.take(findings)
+            if progress is not None:
+                share = (memory.now - before) / max(last - before, 1)
+                progress(taken + round(new * min(share, 1.0)), max(total or 0, seen))
+        taken += new
+    if first is None:
+        return Replayed([], 0, None, None, seen)
+    return Replayed(log.closed(engine, memory, last), taken, first, last, seen - taken)
+
+
+def _count(columns: Columns) -> int:
+    return sum(len(series.times) for series in columns.values())
+
+
+def _cut(columns: Columns, until: int | None) -> Columns:
+    cut = {key: cut_off(series, until) for key, series in columns.items()}
+    return {key: series for key, series in cut.items() if len(series.times)}
 
 
 def _sensible(readings: Iterable[Reading], now: int | None) -> tuple[list[Reading], int]:

@@ -12,7 +12,7 @@ from building.instants import EARLIEST
 from building.readings import GOOD, Flaw, Grade, Quality, Reading
 from rules.cells import Memory
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 
 
 class _ZoneState(msgspec.Struct, omit_defaults=True):
@@ -20,8 +20,7 @@ class _ZoneState(msgspec.Struct, omit_defaults=True):
 
     said: dict[str, int] = {}
     signals: dict[str, dict[str, list[Any]]] = {}
-    room: list[Any] | None = None
-    steps: dict[str, list[Any]] = {}
+    cells: dict[str, list[Any]] = {}
     watches: dict[str, dict[str, list[Any]]] = {}
 
 
@@ -33,9 +32,8 @@ class _Saved(msgspec.Struct):
     late: list[tuple[str, int, dict[str, Any], int, str, dict[str, tuple[int, str]]]]
 
 
-_SIGNAL = ("value", "heard", "unknown", "total", "covered", "base")
-_WATCH = ("phase", "since", "due", "raised", "unknown_since", "mark", "excess", "share")
-_STEPS = ("last", "began", "seen", "running", "step")
+_SIGNAL = ("value", "heard", "unknown", "before", "total", "counted", "started", "base", "fell_from", "fell_at")
+_WATCH = ("phase", "since", "due", "raised", "unknown_since", "ending", "mark", "excess", "share")
 
 
 def _values(cell: object, names: tuple[str, ...]) -> list[Any]:
@@ -47,18 +45,15 @@ def dump(memory: Memory) -> bytes:
     zones: dict[str, _ZoneState] = {}
 
     def of(zone: str | None) -> _ZoneState:
-        return zones.setdefault(zone or "", _ZoneState(said={}, signals={}, steps={}, watches={}))
+        return zones.setdefault(zone or "", _ZoneState(said={}, signals={}, cells={}, watches={}))
 
     for ident, track in memory.tracks.items():
         spoken = {name: _values(signal, _SIGNAL) for name, signal in track.signals.items() if signal.spoken}
         if spoken:
             of(track.device.zone).signals[ident] = spoken
             of(track.device.zone).said[ident] = track.said
-    for zone, room in memory.rooms.items():
-        of(zone).room = [room.last_sign, room.yes, room.occupied]
-    for steps in memory.steps:
-        device = steps.volume.track.device
-        of(device.zone).steps[f"{device.id}|{steps.limit!r}"] = _values(steps, _STEPS)
+    for (zone, name), cell in memory.kept.items():
+        of(zone).cells[name] = _values(cell, cell.STATE)
     for (rule, ident), watch in memory.watches.items():
         if watch.phase != "quiet":
             of(watch.zone).watches.setdefault(rule, {})[ident] = _values(watch, _WATCH)
@@ -90,21 +85,17 @@ def load(memory: Memory, saved: bytes) -> None:
         heapq.heappush(memory.late, (at, device, memory.numbered(), Reading(device, at, values, quality)))
     if memory.now < EARLIEST:
         return
-    steps = {f"{s.volume.track.device.id}|{s.limit!r}": s for s in memory.steps}
-    for state in data.zones.values():
-        _load_signals(memory, state)
-        for key, found in state.steps.items():
-            if key in steps:
-                _fill(steps[key], _STEPS, found)
     for zone, state in data.zones.items():
-        room = memory.rooms.get(zone or None)
-        if room is not None and state.room is not None:
-            room.last_sign, room.yes, room.occupied = state.room
+        _load_signals(memory, state)
+        for name, kept in state.cells.items():
+            cell = memory.kept.get((zone, name))
+            if cell is not None and len(kept) == len(cell.STATE):
+                _fill(cell, cell.STATE, kept)
         for rule, watches in state.watches.items():
-            for ident, found in watches.items():
+            for ident, remembered in watches.items():
                 watch = memory.watches.get((rule, ident))
                 if watch is not None:
-                    _fill(watch, _WATCH, found)
+                    _fill(watch, _WATCH, remembered)
                     watch.mark = tuple(watch.mark)
                     watch.excess = None if watch.excess is None else (watch.excess[0], watch.excess[1])
     _set_going(memory)
@@ -122,7 +113,7 @@ def _load_signals(memory: Memory, state: _ZoneState) -> None:
             continue
         memory.hear(track, state.said[ident])
         for name, found in signals.items():
-            signal = track.signals.get(name)
+            signal = memory.signal(track, name)
             if signal is not None:
                 _fill(signal, _SIGNAL, found)
                 if not signal.unknown:
@@ -133,15 +124,11 @@ def _set_going(memory: Memory) -> None:
     """Put every due moment back on the heap, as it stood at the moment of saving."""
     for cell in memory.clocks:
         cell.resume(memory.now)
-    for room in memory.rooms.values():
-        room.resume(memory.now)
-    for steps in memory.steps:
-        if steps.seen is not None:
-            steps.wake_at(steps.last + steps.patience)
+    for cell in memory.kept.values():
+        cell.resume(memory.now)
     for track in memory.tracks.values():
-        track.ages.spoken += [signal for signal in track.signals.values() if signal.spoken]
-    for ages in memory.ages.values():
-        ages.resume(memory.now)
+        for signal in track.signals.values():
+            if not signal.unknown:
+                memory.watch(signal)
     for watch in memory.watches.values():
-        if watch.phase == "pending" and not watch.unknown_since:
-            watch.wake_at(watch.due)
+        watch.resume(memory.now)

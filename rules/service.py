@@ -10,25 +10,35 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, Protocol
 
 import msgspec
 
+from building.calendar import WorkCalendar
 from building.clock import Clock
 from building.errors import InputError
-from building.instants import EARLIEST
+from building.instants import EARLIEST, to_iso
 from building.readings import Reading
-from building.site import Site
+from building.site import MINUTE, Site
 from rules.alerts import Alert, AlertDesk
+from rules.cells import NEVER
 from rules.engine import Finding, Memory, RuleEngine
+from rules.follow_through import saving
+from rules.life import Answer
+from rules.round import still_on
 
 log = logging.getLogger(__name__)
 
 _STATE: Final = "rules"
+_MOST_ALERTS: Final = 5_000
 _OPEN: Final = "alerts open"
+_PENDING: Final = "alerts pending"
+_STORE_OPEN_EVERY: Final = 15 * MINUTE  # of the clock's time
 _SAVE_EVERY_S: Final = 10.0  # real seconds; what came since is taken from the store after a restart
 _TICK_S: Final = 0.5  # real seconds between two looks at the clock
-_GRACE_S: Final = 0.1  # real seconds a reading may be under way; the clock is that far behind for the rules
+_GRACE_S: Final = 0.2  # real seconds a reading may be under way; the clock is that far behind for the rules
+_JUMP_MS: Final = 60_000  # the clock may differ by so much from the time that passed
 _CATCH_UP_CHUNK: Final = 10_000
 
 Json = Mapping[str, Any]
@@ -43,8 +53,10 @@ class Keeper(Protocol):
     def load(self, name: str) -> bytes | None:
         """What was saved last under ``name``."""
 
-    def append(self, table: str, at: int, key: str, record: Json) -> None:
-        """Add a record to ``table``."""
+    def keep(
+        self, blobs: Mapping[str, bytes | None], records: Iterable[tuple[str, int, str, Mapping[str, object]]] = ()
+    ) -> None:
+        """Keep blobs and append records (table, at, key, record), all or nothing."""
 
 
 class Teller(Protocol):
@@ -84,6 +96,8 @@ class LiveRules:
         store_alerts: Callable[[Sequence[Json]], Awaitable[None]] | None = None,
         history: Callable[[int], Iterable[Reading]] | None = None,
     ) -> None:
+        self.site = site
+        self._calendar = WorkCalendar(site)
         self._clock = clock
         self._keeper = keeper
         self._teller = teller
@@ -95,6 +109,8 @@ class LiveRules:
         self.alerts: dict[str, Alert] = {alert.id: alert for alert in self.desk.open}
         self.watchers: list[Callable[[Alert], None]] = []
         self._saved_at = 0.0
+        self._stored_open = clock.now()
+        self._offset = clock.now() - clock.steady()
 
     async def run(self, readings: Source) -> None:
         """Until the subscription ends; then everything is on disk."""
@@ -102,12 +118,34 @@ class LiveRules:
         ticking = asyncio.create_task(self._tick(), name="rules clock")
         try:
             async for batch in readings:
-                await self._changed(self.engine.step(self.memory, batch, self._clock.now()))
+                await self.take(batch)
                 readings.acknowledge()
         finally:
             ticking.cancel()
             await asyncio.gather(ticking, return_exceptions=True)
             await self._save()
+
+    async def take(self, batch: Sequence[Reading]) -> None:
+        """Judge a batch of readings now."""
+        self._mind_the_clock()
+        await self._changed(self.engine.step(self.memory, batch, self._clock.now()))
+
+    async def come_to(self, now: int) -> None:
+        """Let come due what is due up to ``now`` (ms), readings or not."""
+        self._mind_the_clock()
+        await self._changed(self.engine.tick(self.memory, now))
+        await self._publish(self.desk.lapse(now), now, {"who": "silence over"})
+
+    def _mind_the_clock(self) -> None:
+        """When the clock was set, nothing is known until devices speak again: no lamp burned in that time."""
+        offset = self._clock.now() - self._clock.steady()
+        jump, self._offset = offset - self._offset, offset
+        if abs(jump) > _JUMP_MS:
+            log.warning("the clock was set by %d s; running durations begin anew", jump // 1000)
+            for track in self.memory.tracks.values():
+                track.silence(self.memory.now)
+                if track.said != NEVER:
+                    track.said = max(track.said, self._clock.now())  # nor was anybody silent in it
 
     async def settle(self) -> None:
         """Let come due what is due now, and save; for the end of a demo or a test."""
@@ -121,9 +159,21 @@ class LiveRules:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(_TICK_S / min(10.0, max(1.0, self._clock.speed)))
-            await self._changed(self.engine.tick(self.memory, self._clock.now() - grace))
+            await self.come_to(self._clock.now() - grace)
+            await self._store_open()
             if loop.time() - self._saved_at > _SAVE_EVERY_S:
                 await self._save()
+
+    async def _store_open(self) -> None:
+        """What open alerts have cost by now, to the store, so that its "cost so far" does not stand still."""
+        now = self._clock.now()
+        if self._store_alerts is None or now < self._stored_open + _STORE_OPEN_EVERY:
+            return
+        self._stored_open = now
+        records = list(self.fresh().values())
+        if records:
+            changed = to_iso(now, self.site.site.tz)
+            await self._store_alerts([{**record, "changed": changed} for record in records])
 
     async def _catch_up(self) -> None:
         """Take from the store what came after the memory was saved, perhaps by a program that was killed."""
@@ -133,29 +183,86 @@ class LiveRules:
         for chunk in _chunks(kept):
             await self._changed(self.engine.step(self.memory, chunk, self._clock.now()))
 
+    async def answer(self, answer: Answer) -> list[Alert]:
+        """What a person wants done with an alert, or with all that fit; raises InputError when it cannot be."""
+        now = self._clock.now()
+        changed = self.desk.answer(answer, now)
+        said = {"who": answer.by, "reason": answer.reason, "why": answer.why, "via": answer.via, "ident": answer.ident}
+        if answer.until is not None:
+            said["until"] = to_iso(answer.until, self.site.site.tz)
+        if not changed:  # a silence of what is yet to come
+            record = {"at": to_iso(now, self.site.site.tz), "action": answer.action, **answer.fitting, **said}
+            await asyncio.to_thread(self._keeper.keep, {}, [("audit", now, "", record)])
+        await self._publish(changed, now, said)
+        await self._save()
+        return changed
+
+    def fresh(self) -> dict[str, Json]:
+        """Open alerts' JSON by id, with their waste up to now."""
+        return {alert.id: alert.to_json() for alert in self.desk.refresh(self.engine, self.memory, self.memory.now)}
+
+    def still_on(self) -> list[dict[str, Any]]:
+        """Devices that are on now, by what the rules know."""
+        return still_on(self.site, self.memory)
+
+    def pending(self) -> list[dict[str, Any]]:
+        """Conditions that hold, but not yet long enough to be told."""
+        tz = self.site.site.tz
+        return [
+            {"rule": rule, "device": device, "zone": watch.zone, "since": to_iso(watch.since, tz),
+             "due": to_iso(watch.due, tz)}
+            for (rule, device), watch in self.memory.watches.items()
+            if watch.phase == "pending" and watch.due >= self.memory.now
+        ]  # fmt: skip
+
     async def _changed(self, findings: Iterable[Finding]) -> None:
-        changed = self.desk.take(findings)
+        changed = [self._with_saving(alert) for alert in self.desk.take(findings)]
+        if changed:
+            await self._publish(changed, None, {"who": "rules"})
+            await self._save()
+
+    def _with_saving(self, alert: Alert) -> Alert:
+        saved = saving(self.site, self._calendar, alert)
+        return alert if saved is None else replace(alert, evidence={**alert.evidence, "saved": saved})
+
+    async def _publish(self, changed: Sequence[Alert], now: int | None, said: Json) -> None:
+        """Tell people, keep the change with its time and person, and tell the store. ``now`` None: the alert's own."""
         if not changed:
             return
         records = [alert.to_json() for alert in changed]
         await self._teller.tell(records)
+        rows: list[tuple[str, int, str, Json]] = []
         for alert, record in zip(changed, records, strict=True):
+            before = self.alerts.get(alert.id)
             self.alerts[alert.id] = alert
-            at = alert.ended if alert.ended is not None else alert.raised
-            await asyncio.to_thread(self._keeper.append, "alerts", at, alert.id, record)
+            self._forget_old()
+            at = now if now is not None else alert.ended if alert.ended is not None else alert.raised
+            step = {"from": "pending" if before is None else before.state, "to": alert.state}
+            rows.append(("alerts", at, alert.id, record))
+            moment = to_iso(at, self.site.site.tz)
+            subject = {"rule": alert.rule, "zone": alert.zone, "device": alert.device}
+            rows.append(("audit", at, alert.id, {"alert": alert.id, "at": moment, **subject, **step, **said}))
             for watcher in self.watchers:
                 watcher(alert)
+        await asyncio.to_thread(self._keeper.keep, {}, rows)
         if self._store_alerts is not None:
             await self._store_alerts(records)
-        await self._save()
+
+    def _forget_old(self) -> None:
+        """``alerts`` is for whoever looks on; the history of all is on disk."""
+        if len(self.alerts) > _MOST_ALERTS:
+            oldest = next((ident for ident, alert in self.alerts.items() if alert.ended is not None), None)
+            self.alerts.pop(oldest or next(iter(self.alerts)))
 
     async def _save(self) -> None:
         self._saved_at = asyncio.get_running_loop().time()
         open_now = self.desk.refresh(self.engine, self.memory, self.memory.now)
-        state = msgspec.msgpack.encode(_State(self.engine.save(self.memory), self.desk.save()))
-        shown = msgspec.json.encode([alert.to_json() for alert in open_now])
-        await asyncio.to_thread(self._keeper.save, _STATE, state)
-        await asyncio.to_thread(self._keeper.save, _OPEN, shown)
+        blobs = {
+            _STATE: msgspec.msgpack.encode(_State(self.engine.save(self.memory), self.desk.save())),
+            _OPEN: msgspec.json.encode([alert.to_json() for alert in open_now]),
+            _PENDING: msgspec.json.encode(self.pending()),
+        }
+        await asyncio.to_thread(self._keeper.keep, blobs)
 
     def _restore(self) -> Memory:
         blob = self._keeper.load(_STATE)

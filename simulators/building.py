@@ -1,463 +1,317 @@
-"""An office building in numbers: people, light, heat, machines and water, stepped through time.
+"""An office building in numbers: people, light, heat, machines and water, day by day.
 
-Pure: no clock, socket or file. The same site, seed, faults and start always give the same building, to the byte,
-however its time is cut into calls. Works for any devices.yaml: each device is played by its kind, circuit, appliance
-and zone.
+Pure: no clock, socket or file. The same site, seed, faults and first day always give the same building, to the byte,
+whoever asks and however often. Works for any devices.yaml: each device is played by its kind, circuit, appliance and
+zone.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from copy import copy
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
 from random import Random
 from typing import Final
 
-from building.calendar import WorkCalendar
-from building.site import Device, Site, Zone
-from simulators.appliances import Appliance, appliance_of
-from simulators.faults import OF_PEOPLE, Fault, Kind, check_faults
-from simulators.people import MINUTE, People, ZoneDay
-from simulators.rooms import Aircon, Room
-from simulators.truth import Expected, Row, Truth, Watch, rule_of
-from simulators.weather import Sky, Weather
+import numpy as np
 
-STEP: Final = 5_000  # ms of building time
-_LOSSES: Final = 1.015  # cables and contacts between a meter and the meters behind it
-_PIR_HOLD: Final = 90_000  # ms from the last hit until the gateway clears occupancy
-_PIR_BLIND: Final = 60_000  # ms in which the sensor sees nothing after a hit
-_WINDOWLESS: Final = frozenset({"corridor", "toilet", "pantry", "server", "plant"})
-_LAMP_LUX: Final = 120.0  # what the lamps add at the sensor, which looks at the window
+from building.site import Device, Site
+from simulators.courses import Course, Floats, Ints
+from simulators.days import LAMP_LUX, Day, DayMaker, mains_voltage, voltage_phases
+from simulators.faults import HUSHING, OF_COUNTERS, Fault, FaultBook, Kind
+from simulators.installation import NOWHERE, Installation
+from simulators.truth import Truth
 
-
-class Sensor:
-    """A motion sensor with illuminance and temperature, as a battery PIR behaves."""
-
-    def __init__(self, device: Device, luck: Random) -> None:
-        self.device = device
-        self._luck = luck
-        self._last_hit = -(1 << 60)
-        self._next_move = 0
-        self._people = 0
-        self.occupied = False
-        self.cleared_at = -(1 << 60)
-
-    def look(self, now: int, people: int) -> None:
-        """See, or not see, the ``people`` in the room: coming and going shows; who sits moves now and then."""
-        if people != self._people or (people and now >= self._next_move):
-            if now - self._last_hit >= _PIR_BLIND:
-                self._last_hit = now
-            self._next_move = now + round(self._luck.expovariate(max(people, 1) / 75) * 1000)
-        self._people = people
-        occupied = now < self._last_hit + _PIR_HOLD
-        if self.occupied and not occupied:
-            self.cleared_at = now
-        self.occupied = occupied
-
-
-class Place:
-    """One zone: its people, room, lamps, air conditioners, sensors and taps."""
-
-    def __init__(self, zone: Zone, seed: int, start_outdoor: float) -> None:
-        luck = Random(f"{seed}/zone/{zone.id}")
-        self.zone = zone
-        self.room = Room(zone.area or 30.0, start_outdoor + luck.uniform(0.5, 1.5))
-        self.window = 0.0 if zone.use in _WINDOWLESS else luck.uniform(0.004, 0.011)  # of outdoor daylight, at the desk
-        self.people = 0
-        self.staffed = False
-        self.lamp_on = False
-        self.daylight = 0.0
-        self.aircons: dict[str, Aircon] = {}
-        self.sensors: list[Sensor] = []
-        self.lamps: dict[str, float] = {}  # device -> W while on
-        self.plugs: list[str] = []
-        self.flow = 0.0  # L/min
-        self.litres = 0.0
-        self.energy = 0.0  # kWh
-
-    @property
-    def illuminance(self) -> float:
-        """lx at the sensor."""
-        return self.daylight + (_LAMP_LUX if self.lamp_on and self.lamps else 0.0)
-
-    @property
-    def aircon_power(self) -> float:
-        """W of all air conditioners in the zone."""
-        return sum(aircon.power for aircon in self.aircons.values())
-
-
-class Plug:
-    """A switched socket with one machine behind it."""
-
-    def __init__(self, device: Device, seed: int) -> None:
-        self.device = device
-        self.appliance: Appliance = appliance_of(device)
-        self._luck = Random(f"{seed}/plug/{device.id}")
-        self.on = False
-        self.power = 0.0
-
-    def step(self, seconds: float, wanted: bool, forgotten: bool) -> None:
-        """Work while ``wanted``; when ``forgotten`` the plug stays on and the machine sleeps."""
-        self.on = wanted or forgotten
-        if wanted:
-            self.appliance.step(seconds, self._luck)
-        self.power = self.appliance.power if wanted else self.appliance.standby if forgotten else 0.0
+_PULSES: Final = 1 << 32
 
 
 class Meter:
-    """What an electricity meter or plug has in front of it: W now, kWh since it was new, its mains."""
+    """What an electricity meter or plug shows, and its mains. Told at the building's present."""
 
-    def __init__(self, device: Device, seed: int) -> None:
-        luck = Random(f"{seed}/meter/{device.id}")
+    def __init__(self, building: OfficeBuilding, device: Device) -> None:
+        luck = Random(f"{building.seed}/meter/{device.id}")
         self.device = device
-        self.power = 0.0
-        self.energy = round(luck.uniform(40, 900), 2)
-        self.reactive_energy = round(self.energy * 0.2, 2)
-        self.shares = _shares(luck)
+        self._building = building
+        self.first = round(luck.uniform(40, 900), 2)  # kWh it stood at when the simulation began
+        parts = [luck.uniform(0.8, 1.2) for _ in range(3)]
+        self.shares = parts[0] / sum(parts), parts[1] / sum(parts), parts[2] / sum(parts)
         self.factor = 0.95 if device.circuit == "lighting" else 0.92
-        self.phases = tuple(luck.uniform(0, 2 * math.pi) for _ in range(3))
+        self.phases = voltage_phases(building.seed, device.id)
+        self.counter_top = 0.0  # kWh at which it begins again at 0; 0: never
+        self.faulty = any(building.book.at(device.id, kind) for kind in (*OF_COUNTERS, Kind.IMPLAUSIBLE))
+
+    @property
+    def power(self) -> float:
+        """W, as the meter tells it."""
+        if self.faulty:
+            return float(self.powers(self._now)[0])
+        return self._building.day.power[self.device.id].at(self._building.now)
+
+    @property
+    def energy(self) -> float:
+        """kWh, as the meter tells it."""
+        if self.faulty:
+            return float(self.energies(self._now)[0])
+        return self.first + self._building.used(self.device.id)
+
+    @property
+    def reactive_energy(self) -> float:
+        """kvarh."""
+        return 0.2 * self.first + (self.energy - self.first) * math.tan(math.acos(self.factor))
+
+    @property
+    def _now(self) -> Ints:
+        return np.array([self._building.now], np.int64)
 
     def voltage(self, now: int, phase: int = 0) -> float:
-        """V to neutral: wanders by 3 V in the course of hours, by fractions within minutes."""
-        hours = now / 3_600_000
-        return (
-            230.5
-            + 2.2 * math.sin(2 * math.pi * hours / 5.3 + self.phases[phase])
-            + 0.6 * math.sin(2 * math.pi * hours * 7.1 + self.phases[phase])
-        )
+        """V to neutral."""
+        return float(mains_voltage(np.array([now]), self.phases[phase])[0])
 
-    def book(self, seconds: float) -> None:
-        """Count the energy of ``seconds`` at the present power."""
-        kwh = self.power * seconds / 3_600_000
-        self.energy += kwh
-        self.reactive_energy += kwh * math.tan(math.acos(self.factor))
+    def powers(self, moments: Ints) -> Floats:
+        """W at moments of the present day, as the meter tells them."""
+        watts = self._building.day.power[self.device.id].sample(moments)
+        for fault in self._building.book.at(self.device.id, Kind.DRIFT):
+            watts = np.where((moments >= fault.start) & (moments < fault.end), watts * (1 + fault.size), watts)
+        for fault in self._building.book.at(self.device.id, Kind.IMPLAUSIBLE):
+            said = 5e7 if fault.amount is None else fault.amount
+            watts = np.where((moments >= fault.start) & (moments < fault.end), said, watts)
+        return watts
 
+    def true_energies(self, moments: Ints) -> Floats:
+        """kWh at moments of the present day, as a meter without fault would tell them."""
+        course = self._building.day.power[self.device.id]
+        return self.first + self._building.used_before[self.device.id] + course.sums(moments) / 3.6e9
 
-def _shares(luck: Random) -> tuple[float, float, float]:
-    parts = [luck.uniform(0.8, 1.2) for _ in range(3)]
-    return parts[0] / sum(parts), parts[1] / sum(parts), parts[2] / sum(parts)
+    def energies(self, moments: Ints) -> Floats:
+        """kWh at moments of the present day, as the meter tells them."""
+        true = self.true_energies(moments)
+        if not self.faulty:
+            return true
+        top = self.counter_top or 1e6
+        return self._building.misread(self.device.id, true, moments, self.first, top)
 
 
 class OfficeBuilding:
-    """The building of ``site`` from ``start`` (ms since 1970 UTC, cut to whole steps) on.
+    """The building of ``site`` from ``start`` (ms since 1970 UTC) on.
 
     Raises ConfigError when a fault names a place that does not exist or ends before it begins.
     """
 
-    def __init__(
-        self, site: Site, seed: int = 1, faults: Iterable[Fault] = (), *, start: int = 0, step: int = STEP
-    ) -> None:
+    def __init__(self, site: Site, seed: int = 1, faults: Iterable[Fault] = (), *, start: int = 0) -> None:
         self.site = site
-        self.faults = tuple(faults)
-        check_faults(site, self.faults)
         self.seed = seed
-        self.step = step
-        self.now = start - start % step
-        self.calendar = WorkCalendar(site)
-        self.people = People(site, self.calendar, seed)
-        self.weather = Weather(site.site, seed)
-        self.truth = Truth()
-        self.sky: Sky = self.weather.at(self.now)
-        self.places = {zone.id: Place(zone, seed, self.sky.outdoor) for zone in site.zones}
-        self.places[""] = Place(Zone(id="(site)", use="plant"), seed, self.sky.outdoor)
-        self.plugs: dict[str, Plug] = {}
-        self.meters: dict[str, Meter] = {}
-        self.aircons: dict[str, Aircon] = {}
-        self.sensors: dict[str, Sensor] = {}
-        self.pulses_before: dict[str, int] = {}
-        for device in site.devices:
-            self._furnish(device)
-        self._wire()
-        self._shadows: dict[Fault, tuple[Room, list[Aircon]]] = {}
-        self._faults_by_place: dict[str, list[Fault]] = {}
-        for fault in self.faults:
-            self._faults_by_place.setdefault(fault.place, []).append(fault)
-        self._watches = [watch for fault in self.faults if fault.kind in OF_PEOPLE for watch in self._watch(fault)]
-        self.truth.expected = [watch.expected for watch in self._watches]
-        self._plan: Mapping[str, ZoneDay] = {}
-        self._plan_until = self.now
-        self._settle(0.0)
+        self.book = FaultBook(site, faults)
+        self.faults = self.book.all
+        self.installation = Installation(site, seed)
+        self._maker = DayMaker(site, seed, self.installation, self.book)
+        self.calendar = self._maker.calendar
+        self.people = self._maker.people
+        self.start = self.now = start
+        self.truth = Truth(site, self.installation, self.book, start)
+        self.meters = {device.id: Meter(self, device) for device in self.installation.meters}
+        self.pulses_before = {
+            device.id: Random(f"{seed}/device/{device.id}").randint(1_000, 90_000)
+            for device in site.devices
+            if device.kind == "water"
+        }
+        self.hours_before = {
+            device.id: Random(f"{seed}/device/{device.id}").randint(200, 4_000)
+            for device in site.devices
+            if device.kind == "aircon"
+        }
+        self.used_before: dict[str, float] = defaultdict(float)  # kWh by device, up to the present day's begin
+        self.litres_before = dict.fromkeys(self.installation.places, 0.0)  # by zone, up to the present day's begin
+        self._marks: dict[
+            tuple[str, int], float
+        ] = {}  # what a counter truly stood at when a fault of it began or ended
+        self._before: Day | None = None
+        self._used_day_before: dict[str, float] = {}
+        self._litres_day_before: dict[str, float] = {}
+        first = self.people.midnight(self.calendar.local_date(start))
+        self._state = self._maker.first_state(first)
+        self.day = self._open(first)
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
     def advance(self, until: int) -> None:
-        """Let time pass up to ``until``, in whole steps; a moment already passed changes nothing."""
-        while self.now + self.step <= until:
-            seconds = self.step / 1000
-            self._pass(seconds)
-            self.now += self.step
-            self._settle(seconds)
+        """The present is now ``until``; a moment already passed changes nothing."""
+        if until <= self.now:
+            return
+        while until >= self.day.end:
+            self._close()
+        self.now = until
+
+    def days(self, until: int) -> Iterator[Day]:
+        """Day after day, the present one first, until all is told up to ``until``. The present follows."""
+        while True:
+            yield self.day
+            self.advance(min(self.day.end, until))
+            if self.now >= until:
+                return
+
+    def day_of(self, moment: int) -> Day | None:
+        """The present day or the one before, whichever holds ``moment``; None for others."""
+        for day in (self.day, self._before):
+            if day is not None and day.begin <= moment < day.end:
+                return day
+        return None
+
+    def _open(self, begin: int) -> Day:
+        date = self.calendar.local_date(begin)
+        end = self.people.midnight(date + timedelta(days=1))
+        day, self._state = self._maker.make(begin, end, self._state)
+        self.day = day
+        self._mark(day)
+        self.truth.take(day)
+        return day
+
+    def _close(self) -> None:
+        """The day is over: the counters go on from where they stand."""
+        used = dict(self.used_before)
+        for ident, course in self.day.power.items():
+            self.used_before[ident] += course.whole / 3.6e9
+        self._before = self.day
+        self._used_day_before = dict(used)
+        self._litres_day_before = dict(self.litres_before)
+        for zone, course in self.day.flow.items():
+            self.litres_before[zone] += course.whole / 60_000
+        self._open(self.day.end)
+
+    # -- what devices see ---------------------------------------------------------------------------------------------
 
     def fault_of(self, device: str, kind: Kind) -> Fault | None:
-        """The fault of ``kind`` that ``device`` has just now."""
-        return next(
-            (fault for fault in self._faults_by_place.get(device, ()) if fault.kind is kind and fault.holds(self.now)),
-            None,
-        )
+        """The fault of ``kind`` that ``device``, or for such kinds its link, has just now."""
+        return self.book.now(device, kind, self.now)
 
-    def _pass(self, seconds: float) -> None:
-        """Integrate what was so over the step that now ends."""
-        for meter in self.meters.values():
-            meter.book(seconds)
-        for watch in self._watches:
-            watch.book(seconds)
-        for fault, (room, aircons) in self._shadows.items():
-            place = self.places[fault.place]
-            room.step(seconds, self.sky, place.people, self._room_load(place), aircons)
-        for place in self.places.values():
-            place.energy += (self._room_load(place) + place.aircon_power) * seconds / 3_600_000
-            place.litres += place.flow * seconds / 60
-            place.room.step(seconds, self.sky, place.people, self._room_load(place), list(place.aircons.values()))
+    def silent(self, device: Device) -> Fault | None:
+        """The fault for which nothing is heard of ``device`` just now."""
+        return self.book.hushed(device, self.now)
 
-    def _settle(self, seconds: float) -> None:
-        """Work out what is so from ``now`` on."""
-        if self.now >= self._plan_until:
-            self._plan = self.people.day(self.now)
-            self._plan_until = self.now + MINUTE - self.now % MINUTE  # days begin on whole minutes everywhere
-        self.sky = self.weather.at(self.now)
-        for ident, place in self.places.items():
-            self._settle_place(ident, place, self._plan.get(ident, ZoneDay()))
-        for plug in self.plugs.values():
-            place = self.places[plug.device.zone or ""]
-            plug.step(seconds, place.staffed, self.fault_of(plug.device.id, Kind.STANDBY) is not None)
-        self._measure()
-        for watch in self._watches:
-            watch.look(self.now)
-        if self.now % MINUTE == 0:
-            self._note()
+    def hushable(self, device: Device) -> bool:
+        """Whether the device ever falls silent in the scenario."""
+        places = [device.id] if device.link is None else [device.id, device.link]
+        return any(self.book.at(place, kind) for kind in HUSHING for place in places)
 
-    def _settle_place(self, ident: str, place: Place, day: ZoneDay) -> None:
-        place.people = day.people(self.now)
-        place.staffed = day.is_staffed(self.now)
-        place.daylight = self.sky.daylight * place.window
-        for sensor in place.sensors:
-            sensor.look(self.now, place.people)
-        # People want light below 250 lx and notice above 350 lx that they need none.
-        dark = place.daylight < (350 if place.lamp_on else 250)
-        place.lamp_on = (place.staffed and dark) or self.fault_of(ident, Kind.LAMP_LEFT_ON) is not None
-        place.flow = self._flow(ident, day)
-        if place.aircons:
-            self._settle_aircons(ident, place)
+    def used(self, ident: str) -> float:
+        """kWh that a device, or all behind a meter, has truly used since the simulation's first midnight."""
+        return self.used_before[ident] + self.day.power[ident].sum_to(self.now) / 3.6e9
 
-    def _settle_aircons(self, ident: str, place: Place) -> None:
-        season = self.calendar.season(self.now)
-        mode, setpoint = ("heat", 18.0) if season == "heating" else ("cool", 26.0)
-        warm = place.room.temperature > 26.5 if mode == "cool" else place.room.temperature < 17.5
-        setting = self.fault_of(ident, Kind.SETPOINT)
-        forgotten = self.fault_of(ident, Kind.AIRCON_IN_EMPTY_ROOM)
-        for aircon in place.aircons.values():
-            wanted = place.staffed and season != "none" and (warm or aircon.on)
-            on = wanted or forgotten is not None or (setting is not None and place.staffed)
-            if on and not aircon.on:
-                aircon.mode = mode
-            aircon.on = on
-            aircon.setpoint = setpoint if setting is None else setting.size
-            aircon.regulate(place.room.temperature)
-        self._settle_shadows(place, setting, setpoint)
+    def zone_used(self, zone: str) -> tuple[float, float]:
+        """kWh of lamps, plugs and air conditioners, and litres, that a zone has truly used since then."""
+        place = self.installation.places[zone]
+        kwh = sum(self.used(ident) for ident in (*place.lamps, *place.plugs, *place.aircons))
+        return kwh, self.litres_before[zone] + self.day.flow[zone].sum_to(self.now) / 60_000
 
-    def _settle_shadows(self, place: Place, setting: Fault | None, setpoint: float) -> None:
-        """Keep, beside a room with a forbidden setpoint, the same room as it would be with the permitted one."""
-        for fault in [fault for fault in self._shadows if self.now >= fault.end]:
-            del self._shadows[fault]
-        if setting is None:
-            return
-        if setting not in self._shadows:
-            self._shadows[setting] = (copy(place.room), [copy(aircon) for aircon in place.aircons.values()])
-        room, fair = self._shadows[setting]
-        for twin, aircon in zip(fair, place.aircons.values(), strict=True):
-            twin.on, twin.mode, twin.setpoint = aircon.on, aircon.mode, setpoint
-            twin.regulate(room.temperature)
-
-    def _flow(self, ident: str, day: ZoneDay) -> float:
-        fault = self.fault_of(ident, Kind.TAP_RUNNING)
-        drawn = sum(draw.litres_per_minute for draw in day.draws if draw.start <= self.now < draw.end)
-        return drawn + (fault.size if fault is not None else 0.0)
-
-    # -- what hangs where ---------------------------------------------------------------------------------------------
-
-    def _furnish(self, device: Device) -> None:
-        place = self.places[device.zone or ""]
-        luck = Random(f"{self.seed}/device/{device.id}")
-        match device.kind:
-            case "plug":
-                self.plugs[device.id] = Plug(device, self.seed)
-                place.plugs.append(device.id)
-                self.meters[device.id] = Meter(device, self.seed)
-            case "electricity" | "light":
-                self.meters[device.id] = Meter(device, self.seed)
-            case "aircon":
-                unit = Aircon(device.rated_power or 40.0 * place.room.area, hours=float(luck.randint(200, 4000)))
-                self.aircons[device.id] = place.aircons[device.id] = unit
-            case "sensor":
-                self.sensors[device.id] = Sensor(device, luck)
-                place.sensors.append(self.sensors[device.id])
-            case "water":
-                self.pulses_before[device.id] = luck.randint(1_000, 90_000)
-
-    def _wire(self) -> None:
-        """Find out which meter stands in front of what."""
-        devices = self.site.devices
-        children: dict[str, list[str]] = {}
-        for device in devices:
-            if device.parent is not None:
-                children.setdefault(device.parent, []).append(device.id)
-        mains = [device for device in devices if device.kind == "electricity" and device.circuit == "main"]
-        leaves = [device for device in devices if device.kind in ("electricity", "plug") and device.id not in children]
-        if len(mains) == 1 and mains[0].id not in children:
-            children[mains[0].id] = [device.id for device in leaves if device.parent is None and device is not mains[0]]
-        self._children = children
-        self._main = mains[0].id if mains else None
-        metered = {(device.zone, device.circuit) for device in devices if device.kind == "electricity"}
-        circuits = {"light": "lighting", "aircon": "aircon"}
-        # What a circuit's own meter already shows must not count twice further up.
-        self._covered = frozenset(
-            device.id
-            for device in devices
-            if device.kind in circuits and (device.zone, circuits[device.kind]) in metered
-        )
-        for device in devices:
-            lamp = device.kind == "light" and device.id not in self._covered
-            if lamp or (device.kind == "electricity" and device.circuit == "lighting" and device.id not in children):
-                place = self.places[device.zone or ""]
-                place.lamps[device.id] = device.rated_power or 8.0 * place.room.area
-        self._order = sorted(self.meters, key=lambda ident: -self._depth(ident))
-        self._bare = [device.id for device in devices if device.parent is None and device.kind in circuits]
-
-    def _depth(self, ident: str) -> int:
-        depth, at = 0, self.site.device[ident].parent
-        while at is not None:
-            depth, at = depth + 1, self.site.device[at].parent
-        return depth
-
-    def _measure(self) -> None:
-        """The power at every meter, leaves first."""
-        for ident in self._order:
-            meter = self.meters[ident]
-            behind = self._children.get(ident)
-            if behind is None:
-                meter.power = self._load(meter.device)
-            else:
-                meter.power = _LOSSES * sum(self._power_of(child) for child in behind)
-            if ident == self._main:
-                meter.power += sum(self._power_of(bare) for bare in self._bare)
-
-    def _power_of(self, ident: str) -> float:
-        """W that ``ident`` adds to the meter in front of it."""
-        if ident in self._covered:
-            return 0.0
-        if ident in self.aircons:
-            return self.aircons[ident].power
-        return self.meters[ident].power if ident in self.meters else 0.0
-
-    def _load(self, device: Device) -> float:
-        """What a meter without meters behind it carries, W."""
-        place = self.places[device.zone or ""]
-        if device.kind == "plug":
-            return self.plugs[device.id].power
-        if device.circuit == "lighting" or device.kind == "light":
-            rated = place.lamps.get(device.id) or device.rated_power or 8.0 * place.room.area
-            return rated * _by_voltage(self.meters[device.id], self.now) if place.lamp_on else 0.0
-        if device.circuit == "aircon":
-            return place.aircon_power
-        if device.circuit == "main":
-            return 0.0
-        return (device.rated_power or 300.0) if place.staffed else 0.0
-
-    def _room_load(self, place: Place) -> float:
-        lamps = sum(self.meters[ident].power for ident in place.lamps)
-        return lamps + sum(self.plugs[ident].power for ident in place.plugs)
-
-    def litres(self, device: Device) -> float:
+    def litres(self, device: Device, moments: Ints) -> Floats:
         """Water that has passed a meter since the simulation began: its zone's, its children's, or the whole site's."""
+        zones = self._drawn_by(device)
+        passed = np.zeros(len(moments))
+        for zone in zones:
+            passed += self.litres_before[zone] + self.day.flow[zone].sums(moments) / 60_000
+        return passed
+
+    def _drawn_by(self, device: Device) -> list[str]:
         if device.zone is not None:
-            return self.places[device.zone].litres
-        behind = [self.site.device[ident] for ident in self._children.get(device.id, ())]
-        if behind:
-            return sum(self.litres(child) for child in behind if child.kind == "water")
-        return sum(place.litres for place in self.places.values())
+            return [device.zone]
+        behind = [self.site.device[ident] for ident in self.installation.children.get(device.id, ())]
+        watery = [child for child in behind if child.kind == "water"]
+        if watery:
+            return [zone for child in watery for zone in self._drawn_by(child)]
+        return [zone for zone in self.installation.places if zone != NOWHERE]
 
-    def pulses(self, device: Device) -> int:
+    def flow(self, device: Device, moments: Ints) -> Floats:
+        """L/min through a water meter."""
+        flows = np.zeros(len(moments))
+        for zone in self._drawn_by(device):
+            flows += self.day.flow[zone].sample(moments)
+        return flows
+
+    def energies_on(self, ident: str, day: Day, moments: Ints) -> Floats:
+        """kWh that a sound meter shows at moments of the present day or the one before."""
+        used = self.used_before if day is self.day else self._used_day_before
+        return self.meters[ident].first + used.get(ident, 0.0) + day.power[ident].sums(moments) / 3.6e9
+
+    def volumes_on(self, device: Device, day: Day, moments: Ints) -> Floats:
+        """m3 that a sound water meter shows at moments of the present day or the one before."""
+        litres = np.zeros(len(moments))
+        drawn = self.litres_before if day is self.day else self._litres_day_before
+        for zone in self._drawn_by(device):
+            litres += drawn.get(zone, 0.0) + day.flow[zone].sums(moments) / 60_000
+        step = device.litres_per_pulse or 1.0
+        shown: Floats = (self.pulses_before[device.id] + np.floor(litres / step + 1e-9)) * step / 1000
+        return shown
+
+    def pulses(self, device: Device, moments: Ints | None = None) -> Ints:
         """What the counter behind a water meter shows; a u32 that wraps."""
-        passed = math.floor(self.litres(device) / (device.litres_per_pulse or 1.0) + 1e-9)
-        return (self.pulses_before[device.id] + passed) % (1 << 32)
+        moments = np.array([self.now], np.int64) if moments is None else moments
+        first = self.pulses_before[device.id]
+        true = first + np.floor(self.litres(device, moments) / (device.litres_per_pulse or 1.0) + 1e-9)
+        told = self.misread(device.id, true, moments, first, _PULSES)
+        return np.asarray(told, np.int64) % _PULSES
 
-    # -- truth --------------------------------------------------------------------------------------------------------
+    def misread(self, ident: str, true: Floats, moments: Ints, first: float, top: float) -> Floats:
+        """A counter with its faults, from what it would show without."""
+        told = true
+        for fault in self.book.at(ident, Kind.COUNTER_WRAP):
+            told = (told + top - first - fault.size) % top
+        for kind in (Kind.COUNTER_RESET, Kind.METER_EXCHANGE, Kind.COUNTER_STEP_BACK, Kind.DRIFT):
+            for fault in self.book.at(ident, kind):
+                since = moments >= fault.start
+                if not since.any():
+                    continue
+                at_start = self._marks[(ident, fault.start)]
+                if kind is Kind.COUNTER_STEP_BACK:
+                    told = np.where(since & (moments < fault.end), told - fault.size, told)
+                elif kind is Kind.DRIFT:
+                    until = np.minimum(true, self._marks.get((ident, fault.end), math.inf))
+                    told = np.where(since, told + fault.size * (until - at_start), told)
+                else:
+                    told = np.where(since, told - at_start + fault.size, told)
+        return told
 
-    def is_empty(self, zone: str) -> bool:
-        """Whether a zone counts as empty: by its sensors and the hold time, else outside its working hours."""
-        place = self.places[zone]
-        if not place.sensors:
-            return not self.calendar.is_working(self.now, zone or None)
-        hold = place.zone.presence_hold
-        hold = self.site.site.presence_hold if hold is None else hold
-        return all(not sensor.occupied and self.now >= sensor.cleared_at + hold for sensor in place.sensors)
+    def _mark(self, day: Day) -> None:
+        """Remember where counters stood when their faults began and ended."""
+        for fault in self.faults:
+            if fault.kind not in OF_COUNTERS:
+                continue
+            for moment in (fault.start, fault.end):
+                if day.begin <= moment < day.end or (moment < day.begin and (fault.place, moment) not in self._marks):
+                    self._marks[(fault.place, moment)] = self._stand(fault.place, max(moment, day.begin))
 
-    def _watch(self, fault: Fault) -> list[Watch]:
-        zone = self.site.device[fault.place].zone if fault.place in self.site.device else fault.place
-        rule, after, may_also = rule_of(self.site, fault, zone)
-        place = self.places[zone or ""]
-        linked = {device.id for device in self.site.devices if device.link is not None}
-        told = {
-            Kind.LAMP_LEFT_ON: [ident for ident in place.lamps if ident in linked],
-            Kind.TAP_RUNNING: [d.id for d in self.site.devices if d.kind == "water" and d.zone == zone],
-            Kind.SETPOINT: list(place.aircons),
-            Kind.AIRCON_IN_EMPTY_ROOM: list(place.aircons),
-            Kind.STANDBY: [fault.place],
-        }[fault.kind]
-        watches = []
-        for device in told:
-            expected = Expected(fault, rule, zone, device, after, may_also)
-            watches.append(Watch(expected, self._condition(fault, zone or "", device), self._waste(fault, device)))
-        return watches
+    def _stand(self, ident: str, moment: int) -> float:
+        at = np.array([moment], np.int64)
+        if ident in self.meters:
+            return float(self.meters[ident].true_energies(at)[0])
+        device = self.site.device[ident]
+        litres = self.litres(device, at) if device.kind == "water" else np.zeros(1)
+        return self.pulses_before.get(ident, 0) + float(litres[0] // (device.litres_per_pulse or 1.0))
 
-    def _condition(self, fault: Fault, zone: str, device: str) -> Callable[[], bool]:
-        place = self.places[zone]
-        match fault.kind:
-            case Kind.LAMP_LEFT_ON:
-                return lambda: place.lamp_on and self.is_empty(zone)
-            case Kind.TAP_RUNNING:
-                return lambda: place.flow > 1
-            case Kind.SETPOINT:
-                unit = self.aircons[device]
-                return lambda: unit.on and (unit.setpoint < 26 if unit.mode == "cool" else unit.setpoint > 18)
-            case Kind.AIRCON_IN_EMPTY_ROOM:
-                return lambda: self.aircons[device].on and self.is_empty(zone)
-            case _:
-                plug = self.plugs[device]
-                return lambda: plug.on and plug.power == plug.appliance.standby and self.is_empty(zone)
+    # -- one value at the present, for who answers one question ------------------------------------------------------
 
-    def _waste(self, fault: Fault, device: str) -> Callable[[], tuple[float, float]]:
-        match fault.kind:
-            case Kind.LAMP_LEFT_ON:
-                return lambda: (self.meters[device].power, 0.0)
-            case Kind.TAP_RUNNING:
-                return lambda: (0.0, self.places[fault.place].flow)
-            case Kind.SETPOINT:
-                return lambda: (self._excess(fault, device), 0.0)
-            case Kind.AIRCON_IN_EMPTY_ROOM:
-                return lambda: (self.aircons[device].power, 0.0)
-            case _:
-                return lambda: (self.plugs[device].power, 0.0)
+    def temperature(self, device: Device) -> float:
+        """°C in the room of a device, as the device tells it."""
+        fault = self.fault_of(device.id, Kind.IMPLAUSIBLE)
+        if fault is not None:
+            return 85.0 if fault.amount is None else fault.amount
+        return float(self._minute(self.day.temperature[device.zone or NOWHERE]))
 
-    def _excess(self, fault: Fault, device: str) -> float:
-        """W beyond what the same room would draw at the permitted setpoint, by a shadow of the room."""
-        _, fair = self._shadows[fault]
-        return self.aircons[device].power - fair[list(self.places[fault.place].aircons).index(device)].power
+    def illuminance(self, device: Device) -> float:
+        """lx at a sensor: daylight, and a little of the lamps."""
+        zone = device.zone or NOWHERE
+        lit = self.day.lamps[zone].at(self.now) and self.installation.places[zone].lamps
+        return float(self._minute(self.day.daylight[zone])) + (LAMP_LUX if lit else 0.0)
 
-    def _note(self) -> None:
-        for ident, place in self.places.items():
-            if ident:
-                unit = next(iter(place.aircons.values()), None)
-                setpoint = unit.setpoint if unit else None
-                self.truth.rows.append(
-                    Row(
-                        self.now, ident, place.people, place.lamp_on and bool(place.lamps), any(
-                            aircon.on for aircon in place.aircons.values()
-                        ), setpoint, place.room.temperature, place.flow, place.energy, place.litres,
-                    )
-                )  # fmt: skip
+    def _minute(self, values: Floats) -> Floats:
+        return self.day.minutes(values, np.array([self.now], np.int64))[0]  # type: ignore[no-any-return]  # one of them
 
+    def now_of(self, courses: dict[str, Course], ident: str) -> float:
+        """What a course of the day says just now."""
+        return courses[ident].at(self.now)
 
-def _by_voltage(meter: Meter, now: int) -> float:
-    """LED drivers draw a little more at high voltage."""
-    return 1 + 0.3 * (meter.voltage(now) / 230.5 - 1)
+    def air(self, device: Device) -> tuple[float, float]:
+        """ppm of CO2 and % of humidity in the room of a device."""
+        zone = device.zone or NOWHERE
+        people = self.day.people[zone].at(self.now) if zone in self.day.people else 0.0
+        minutes = self.now / 60_000
+        return 430 + 75 * people + 8 * math.sin(minutes / 19), 52 + 2 * people**0.5 + 3 * math.sin(minutes / 87)

@@ -1,7 +1,7 @@
 """Where people are, minute by minute: a plan for each day, drawn from the seed before the day begins.
 
-They come a few minutes before work, go to lunch, meet, fetch water, and leave soon after work. The last one to leave a
-room switches everything off; only a fault makes them forget.
+They come a few minutes before work, go to lunch, meet, fetch water, and leave soon after work; where a sensor can see
+it, some stay late. The last one to leave a room switches everything off; only a fault makes them forget.
 """
 
 from __future__ import annotations
@@ -78,6 +78,7 @@ class People:
         self._calendar = calendar
         self._seed = seed
         self._sensed = frozenset(device.zone for device in site.devices if device.kind == "sensor" and device.zone)
+        self._plugged = frozenset(d.zone for d in site.devices if d.kind == "plug" or d.circuit == "sockets")
         self._days: dict[date, Mapping[str, ZoneDay]] = {}
 
     def day(self, moment: int) -> Mapping[str, ZoneDay]:
@@ -133,7 +134,18 @@ class People:
                 for number, (start, end) in enumerate(hours)
             ]
             people.append(_Person(zone, spans))
+        if people and people[0].spans:
+            start, end = people[0].spans[-1]
+            people[0].spans[-1] = (start, end + self._stays_late(zone, luck))
         return people
+
+    def _stays_late(self, zone: Zone, luck: Random) -> int:
+        """ms that somebody stays longer today. Only where a sensor sees it is that as it should be."""
+        late, minutes = luck.random() < 0.15, luck.uniform(30, 90)
+        if not late or zone.id not in self._sensed:
+            return 0
+        # Machines count as left on after hours whoever is there, so nobody works on at one for long.
+        return round(min(minutes, 12 if zone.id in self._plugged else 90) * 60) * SECOND
 
     def _meet(
         self, staff: list[_Person], day: date, visits: dict[str, list[Stretch]], luck: Random

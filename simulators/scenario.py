@@ -9,7 +9,7 @@ from typing import Final
 
 from building.calendar import WorkCalendar
 from building.site import Device, Site
-from simulators.appliances import Dispenser, appliance_of
+from simulators.appliances import is_dispenser
 from simulators.faults import Fault, Kind
 from simulators.people import DAY, MINUTE, People, Stretch
 
@@ -28,8 +28,10 @@ class _Day:
     def __init__(self, site: Site, day: date, seed: int) -> None:
         self._site = site
         self._luck = Random(f"{seed}/faults/{day}")
-        people = People(site, WorkCalendar(site), seed)
+        calendar = WorkCalendar(site)
+        people = People(site, calendar, seed)
         self._midnight = people.midnight(day)
+        self._season = calendar.season(self._midnight)
         self._hours = people.working_spans(day, None)
         self._plan = people.day(self._midnight + DAY // 2)
         self._linked = [device for device in site.devices if device.link is not None and device.zone is not None]
@@ -43,7 +45,8 @@ class _Day:
         cooled = self._zones(lambda device: device.kind == "aircon", ("office", "lobby"))
         taps = self._zones(lambda device: device.kind == "water", ("toilet", "pantry"))
         plugs = [device.id for device in self._linked if device.kind == "plug" and _sleeps(device)]
-        yield from self._some(Kind.SETPOINT, cooled, morning + self._minutes(15, 40), 90, amount=22.0)
+        setpoint = 24.0 if self._season == "heating" else 22.0
+        yield from self._some(Kind.SETPOINT, cooled, morning + self._minutes(15, 40), 90, amount=setpoint)
         yield from self._forgotten_meeting_room()
         yield from self._some(Kind.TAP_RUNNING, taps, self._hours[-1][0] + self._minutes(30, 60), 35)
         yield from self._lunch(lamps)
@@ -94,4 +97,4 @@ class _Day:
 
 def _sleeps(device: Device) -> bool:
     """Whether the machine on a plug has a standby worth the name."""
-    return not isinstance(appliance_of(device), Dispenser)
+    return not is_dispenser(device)

@@ -1,57 +1,86 @@
-"""What was really so: a row per zone and minute, and for every fault of people the alert it must raise.
+"""What was really so: for every rule of the design the stretches in which its condition held, and why.
 
-The times an alert is due are worked out here from the table of rules in the design, not by the rules themselves: this
-is the witness they are measured against.
+The conditions and the times an alert is due are worked out here from the table of rules in the design and from what is
+so in the building, not from readings and not by the rules themselves: this is the witness they are measured against.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from building.durations import parse_duration
-from building.site import Site
-from simulators.faults import Fault, Kind
+from building.site import Device, Site
+from simulators.courses import Course, both, combined, either, on_grid
+from simulators.faults import FALSIFYING, HUSHING, OF_LINKS, OF_PEOPLE, Fault, FaultBook, Kind
+from simulators.installation import NOWHERE, Installation
 
-_MOST_ROWS: Final = 2_000_000  # 1,000 zones for a day and a half, ten zones for four months
+if TYPE_CHECKING:
+    from simulators.days import Day
 
-RULES: Final[Mapping[Kind, tuple[str, int, tuple[str, ...]]]] = {
-    Kind.LAMP_LEFT_ON: ("lights_left_on", 15 * 60_000, ("lights_in_daylight",)),
-    Kind.TAP_RUNNING: ("tap_left_running", 10 * 60_000, ("water_leak",)),
-    Kind.SETPOINT: ("aircon_setpoint", 10 * 60_000, ("aircon_room_temperature",)),
-    Kind.AIRCON_IN_EMPTY_ROOM: ("aircon_unoccupied", 30 * 60_000, ()),
-    Kind.STANDBY: ("standby_load", 30 * 60_000, ("night_base_load",)),
+MINUTE: Final = 60_000
+HOUR: Final = 60 * MINUTE
+_GLARING: Final = 575.0  # lx of daylight beside lamps of which no sensor can say that it is under 500
+
+AFTER: Final[Mapping[str, int]] = {
+    "lights_left_on": 15 * MINUTE,
+    "lights_in_daylight": 20 * MINUTE,
+    "tap_left_running": 10 * MINUTE,
+    "water_leak": 24 * HOUR,
+    "standby_load": 30 * MINUTE,
+    "equipment_left_on": 30 * MINUTE,
+    "aircon_setpoint": 10 * MINUTE,
+    "aircon_unoccupied": 30 * MINUTE,
+    "aircon_room_temperature": 30 * MINUTE,
+    "high_power_appliance": 2 * MINUTE,
+    "meter_stuck": 12 * HOUR,
+    "meter_implausible": 0,
+    "balance_mismatch": 24 * HOUR,
 }
-"""Kind of fault -> the rule that must speak, its usual ``after`` in ms, and rules that may rightly speak as well."""
+"""Rule -> its usual ``after`` in ms. ``meter_silent`` counts five periods of its device."""
 
+RULE_OF: Final[Mapping[Kind, str]] = {
+    Kind.LAMP_LEFT_ON: "lights_left_on",
+    Kind.LAMP_IN_DAYLIGHT: "lights_in_daylight",
+    Kind.TAP_RUNNING: "tap_left_running",
+    Kind.CISTERN_LEAK: "water_leak",
+    Kind.SETPOINT: "aircon_setpoint",
+    Kind.AIRCON_IN_EMPTY_ROOM: "aircon_unoccupied",
+    Kind.WINDOW_OPEN: "aircon_unoccupied",
+    Kind.STANDBY: "standby_load",
+    Kind.EQUIPMENT_LEFT_ON: "equipment_left_on",
+    Kind.KETTLE: "high_power_appliance",
+}
+"""Kind of fault of people -> the rule that must speak."""
 
-class Row(NamedTuple):
-    """One zone in one minute. ``energy`` kWh and ``litres`` are what it used since the simulation began."""
-
-    at: int
-    zone: str
-    people: int
-    lamp_on: bool
-    aircon_on: bool
-    setpoint: float | None
-    temperature: float
-    flow: float
-    energy: float
-    litres: float
+MAY_ALSO: Final = ("night_base_load", "water_leak", "quota_pace", "balance_mismatch", "meter_stuck")
+"""Rules that look at more than one device or day: what people forget may rightly move them as well."""
+_OF_THE_PLACE: Final[Mapping[Kind, tuple[str, ...]]] = {
+    Kind.LAMP_LEFT_ON: ("lights_in_daylight",),
+    Kind.LAMP_IN_DAYLIGHT: ("lights_left_on",),
+    Kind.SETPOINT: ("aircon_room_temperature",),
+    Kind.AIRCON_IN_EMPTY_ROOM: ("aircon_room_temperature", "aircon_setpoint"),
+    Kind.WINDOW_OPEN: ("aircon_room_temperature",),
+    Kind.CISTERN_LEAK: ("tap_left_running",),
+    Kind.STANDBY: ("equipment_left_on",),
+    Kind.EQUIPMENT_LEFT_ON: ("standby_load",),
+    Kind.KETTLE: ("equipment_left_on",),
+}
 
 
 @dataclass
 class Expected:
-    """The alert that ``fault`` must raise about ``device``.
+    """An alert that is due about ``device``, and the fault that is to blame for it.
 
     ``since`` is when the condition began, ``raised`` when the rule's time is over, ``ended`` when the condition ended
-    (None while it lasts). ``kwh`` and ``litres`` are the true waste from ``since`` on. All None until it is so.
-    ``may_also`` names rules whose alerts about the same thing are no false alarms.
+    (None while nothing is known of its end). ``kwh`` and ``litres`` are the true waste of the whole stretch, as far as
+    it is known; None where a rule is not about waste. Not ``sure``: it lasted just about as long as the rule waits, or
+    what the rule needs was itself disturbed; the alert may come or not. ``may_also`` names rules whose alerts about the
+    same thing are no false alarms.
     """
 
-    fault: Fault
+    fault: Fault | None
     rule: str
     zone: str | None
     device: str
@@ -61,11 +90,19 @@ class Expected:
     ended: int | None = None
     kwh: float | None = None
     litres: float | None = None
+    sure: bool = True
+    clear: float | None = None
+    """ms in which the condition was beyond doubt; None where it always is."""
 
     @property
     def raised(self) -> int | None:
         """When the alert is due; None while the condition has not begun."""
         return None if self.since is None else self.since + self.after
+
+    @property
+    def primary(self) -> bool:
+        """Whether it is the alert that its fault is there for."""
+        return self.fault is not None and RULE_OF.get(self.fault.kind) == self.rule
 
     def is_due(self, now: int) -> bool:
         """Whether the alert must have been raised at ``now``: the condition held for the rule's whole time."""
@@ -73,57 +110,292 @@ class Expected:
             return False
         return self.ended is None or self.ended - self.since >= self.after
 
-
-class Watch:
-    """Follows one expected alert: is its condition so, and what does it waste per second?"""
-
-    def __init__(self, expected: Expected, condition: Callable[[], bool], waste: Callable[[], tuple[float, float]]):
-        """``waste`` tells W and L/min at this moment."""
-        self.expected = expected
-        self._condition = condition
-        self._waste = waste
-
-    def look(self, now: int) -> None:
-        """Note whether the condition holds from ``now`` on."""
-        told = self.expected
-        if told.ended is not None and told.since is not None and told.ended - told.since >= told.after:
-            return  # the first stretch that was long enough is the one that counts
-        if self._condition() and told.fault.holds(now):
-            if told.since is None or told.ended is not None:
-                told.since, told.ended, told.kwh, told.litres = now, None, 0.0, 0.0
-        elif told.since is not None and told.ended is None:
-            told.ended = now
-
-    def book(self, seconds: float) -> None:
-        """Book the waste of the ``seconds`` that follow the last look."""
-        told = self.expected
-        if told.since is None or told.ended is not None or told.kwh is None or told.litres is None:
-            return
-        watts, flow = self._waste()
-        told.kwh += watts * seconds / 3_600_000
-        told.litres += flow * seconds / 60
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in the file of expected alerts, times in ms since 1970 UTC."""
+        fault = self.fault
+        return {
+            "rule": self.rule, "zone": self.zone, "device": self.device, "since": self.since, "raised": self.raised,
+            "ended": self.ended, "kwh": self.kwh, "litres": self.litres, "sure": self.sure,
+            "fault": None if fault is None else fault.name,
+        }  # fmt: skip
 
 
+class _Condition(NamedTuple):
+    rule: str
+    device: Device
+    holds: Course
+    watts: Course | None = None
+    flow: Course | None = None
+    clear: Course | None = None
+    """1 while the condition is beyond doubt, where a sensor may judge a little differently."""
+
+
+@dataclass
 class Truth:
-    """Everything that is known for certain about the simulated building."""
+    """Everything that is known for certain about what rules should say of the building, up to the day last told."""
 
-    def __init__(self) -> None:
-        self.rows: deque[Row] = deque(maxlen=_MOST_ROWS)
-        self.expected: list[Expected] = []
+    site: Site
+    installation: Installation
+    book: FaultBook
+    start: int
+    stretches: list[Expected] = field(default_factory=list)
+    """Every stretch in which a condition held at least about as long as its rule waits."""
+    _open: dict[tuple[str, str], Expected] = field(default_factory=dict)
+    _expected: list[Expected] | None = None
+
+    def __post_init__(self) -> None:
+        self._settings = _Settings(self.site)
+        self.stretches += _of_devices(self.site, self.book, self._settings)
+        self._light_sensed = {d.zone for d in self.site.devices if d.kind == "sensor"}
+
+    @property
+    def expected(self) -> list[Expected]:
+        """The alert each fault of people is there for: one for each device that shows it, as far as time has come."""
+        if self._expected is not None:
+            return self._expected
+        found: dict[tuple[Fault, str], Expected] = {}
+        for one in [*self.stretches, *self._open.values()]:
+            if one.primary and one.fault is not None:
+                key = (one.fault, one.device)
+                known = found.get(key)
+                if known is None or _length(known) < known.after:
+                    found[key] = one
+        self._expected = sorted(found.values(), key=lambda one: one.since or 0)
+        return self._expected
 
     def due(self, now: int) -> list[Expected]:
-        """The alerts that must have been raised by ``now``."""
+        """The alerts of faults of people that must have been raised by ``now``."""
         return [expected for expected in self.expected if expected.is_due(now)]
 
+    def all_due(self, now: int) -> list[Expected]:
+        """Every alert that must, or where it is not sure may, have been raised by ``now``."""
+        every = [*self.stretches, *self._open.values()]
+        return [one for one in every if one.since is not None and one.since <= now]
 
-def rule_of(site: Site, fault: Fault, zone: str | None) -> tuple[str, int, tuple[str, ...]]:
-    """The rule that ``fault`` must raise, its ``after`` at this site and zone, and the rules that may speak as well."""
-    rule, after, may_also = RULES[fault.kind]
-    settings = site.rules.get(rule)
-    if isinstance(settings, Mapping):
+    def take(self, day: Day) -> None:
+        """Add a day that has been worked out, the one after the last."""
+        going, self._open, self._expected = self._open, {}, None
+        for condition in self._conditions(day):
+            watts, flow = condition.watts, condition.flow
+            for start, end in condition.holds.stretches():
+                start = max(start, self.start)
+                if end <= start:
+                    continue
+                key = (condition.rule, condition.device.id)
+                one = going.pop(key, None) if start == max(day.begin, self.start) else None
+                if one is None:
+                    one = self._begin(condition, start)
+                if watts is not None:
+                    one.kwh = (one.kwh or 0.0) + watts.between(start, end) / 3.6e9
+                if flow is not None:
+                    one.litres = (one.litres or 0.0) + flow.between(start, end) / 60_000
+                if condition.clear is not None:
+                    one.clear = (one.clear or 0.0) + condition.clear.between(start, end)
+                if end == day.end:
+                    self._open[key] = one
+                else:
+                    self._end(one, end)
+        for one in going.values():
+            self._end(one, day.begin)
+        self.stretches += _balances(day, self.installation, self.book)
+
+    def _begin(self, condition: _Condition, start: int) -> Expected:
+        device = condition.device
+        after = self._settings.after(condition.rule, device)
+        one = Expected(None, condition.rule, device.zone, device.id, after, since=start, kwh=0.0, litres=0.0)
+        one.fault = self._culprit(condition.rule, device, start)
+        one.may_also = MAY_ALSO if one.fault is None else (*MAY_ALSO, *_OF_THE_PLACE.get(one.fault.kind, ()))
+        return one
+
+    def _culprit(self, rule: str, device: Device, start: int) -> Fault | None:
+        """The fault of people at the device or in its zone that is there when the condition begins."""
+        zones = (device.id, device.zone)
+        here = [f for f in self.book.all if f.place in zones and f.kind in OF_PEOPLE and f.start <= start < f.end]
+        meant = [fault for fault in here if RULE_OF[fault.kind] == rule]
+        return next(iter(meant or here), None)
+
+    def _end(self, one: Expected, end: int) -> None:
+        one.ended = end
+        device = self.site.device[one.device]
+        slack = 2 * device.every + (5 * MINUTE if one.rule in ("lights_in_daylight", "aircon_room_temperature") else 0)
+        length = _length(one)
+        if length < one.after - slack:
+            return
+        certain = length if one.clear is None else one.clear
+        one.sure = certain >= one.after + slack and not self._disturbed(one, device)
+        self.stretches.append(one)
+
+    def _disturbed(self, one: Expected, device: Device) -> bool:
+        """Whether something the rule goes by was silent or false during the stretch, or shortly before."""
+        assert one.since is not None
+        since, until = one.since - HOUR, one.ended or one.since
+        asked = {device.id} | {d.id for d in self.site.devices if d.zone is not None and d.zone == device.zone}
+        asked |= {self.site.device[ident].link or "" for ident in asked}
+        return any(
+            fault.place in asked and (fault.kind in HUSHING or fault.kind in FALSIFYING)
+            for fault in self.book.all
+            if fault.start < until and fault.end > since
+        )
+
+    # -- the table of rules -------------------------------------------------------------------------------------------
+
+    def _conditions(self, day: Day) -> Iterator[_Condition]:
+        for zone, place in self.installation.places.items():
+            idle = either(day.empty[zone], day.off_hours[zone])
+            for ident in place.lights if day.lamps[zone].values.any() else ():
+                yield from self._lamps(day, zone, ident)
+            for ident in place.plugs:
+                yield from self._plugs(day, ident, idle)
+            for ident in place.sockets:
+                watts = day.power[ident]
+                yield self._of("equipment_left_on", ident, both(_above(watts, 30), idle), watts)
+            for ident in place.aircons:
+                yield from self._aircons(day, zone, ident)
+            for ident in place.taps:
+                flow = day.flow[zone]
+                if zone != NOWHERE and flow.values.any():
+                    yield self._of("tap_left_running", ident, _above(flow, 1), None, flow)
+                    yield self._of("water_leak", ident, _above(flow, 0), None, day.leak[zone])
+
+    def _of(
+        self, rule: str, ident: str, holds: Course, watts: Course | None = None, flow: Course | None = None
+    ) -> _Condition:
+        return _Condition(rule, self.site.device[ident], holds, watts, flow)
+
+    def _lamps(self, day: Day, zone: str, ident: str) -> Iterator[_Condition]:
+        watts = day.power[ident]
+        if watts.values.max() <= 20 and self.site.device[ident].kind != "light":
+            return
+        yield self._of("lights_left_on", ident, both(day.lamps[zone], day.empty[zone]), watts)
+        if zone in self._light_sensed:
+            bright, glaring = (on_grid(day.grid, day.daylight[zone] > limit, day.end) for limit in (500, _GLARING))
+            yield _Condition(
+                "lights_in_daylight", self.site.device[ident], both(day.lamps[zone], bright), watts,
+                clear=both(day.lamps[zone], glaring),
+            )  # fmt: skip
+
+    def _plugs(self, day: Day, ident: str, idle: Course) -> Iterator[_Condition]:
+        watts = day.power[ident]
+        dozing = combined(lambda power: (power >= 0.5) & (power <= 30), watts)
+        yield self._of("standby_load", ident, both(dozing, idle), watts)
+        yield self._of("equipment_left_on", ident, both(_above(watts, 30), idle), watts)
+        yield self._of("high_power_appliance", ident, _above(watts, 1500), watts)
+
+    def _aircons(self, day: Day, zone: str, ident: str) -> Iterator[_Condition]:
+        device = self.site.device[ident]
+        floor, ceiling = self._settings.limits(device)
+        on, watts, asked = day.switched[ident], day.power[ident], day.setpoint[ident]
+        if not on.values.any():
+            return
+        yield self._of("aircon_unoccupied", ident, both(on, day.empty[zone]), watts)
+        beyond = combined(lambda said: said < floor if day.cooling else said > ceiling, asked)
+        fair = day.fair.get(ident)
+        excess = combined(lambda own, twin: own - twin, watts, fair) if fair is not None else None
+        yield self._of("aircon_setpoint", ident, both(on, beyond), excess)
+        room = day.temperature[zone]
+        far = on_grid(day.grid, room < floor - 1.5 if day.cooling else room > ceiling + 1.5, day.end)
+        yield self._of("aircon_room_temperature", ident, both(on, far), watts)
+
+
+def _length(one: Expected) -> int:
+    return (one.ended if one.ended is not None else 1 << 60) - (one.since or 0)
+
+
+def _above(course: Course, limit: float) -> Course:
+    return combined(lambda value: value > limit, course)
+
+
+class _Settings:
+    """The numbers a site gives its rules, as far as the truth depends on them."""
+
+    def __init__(self, site: Site) -> None:
+        self._rules = site.rules
+
+    def _given(self, rule: str, device: Device, key: str) -> object:
+        settings = self._rules.get(rule)
+        if not isinstance(settings, Mapping):
+            return None
         zones = settings.get("zones")
-        of_zone = zones.get(zone) if isinstance(zones, Mapping) else None
-        for found in (settings, of_zone):
-            if isinstance(found, Mapping) and "after" in found:
-                after = parse_duration(found["after"])
-    return rule, after, may_also
+        own = zones.get(device.zone) if isinstance(zones, Mapping) else None
+        for found in (own, settings):
+            if isinstance(found, Mapping) and found.get(key) is not None:
+                return found[key]
+        return None
+
+    def after(self, rule: str, device: Device) -> int:
+        """How long the rule waits at this device, ms."""
+        given = self._given(rule, device, "after")
+        if given is not None:
+            return parse_duration(given)
+        return 5 * device.every if rule == "meter_silent" else AFTER[rule]
+
+    def limits(self, device: Device) -> tuple[float, float]:
+        """Cooling floor and heating ceiling, °C."""
+        floor = self._given("aircon_setpoint", device, "cooling_floor")
+        ceiling = self._given("aircon_setpoint", device, "heating_ceiling")
+        return (float(floor) if isinstance(floor, int | float) else 26.0,
+                float(ceiling) if isinstance(ceiling, int | float) else 18.0)  # fmt: skip
+
+
+# -- faults of devices ------------------------------------------------------------------------------------------------
+
+_MUTED: Final = frozenset({Kind.CUT_FRAME, Kind.WRONG_CRC, Kind.WRONG_UNIT, Kind.LATE, Kind.GARBAGE, Kind.EXCEPTION})
+
+
+def _of_devices(site: Site, book: FaultBook, settings: _Settings) -> Iterator[Expected]:
+    """Alerts about the devices themselves; these follow from the faults alone."""
+    for fault in book.all:
+        for device in devices_of(site, fault):
+            length = fault.end - fault.start
+            rule, sure = _said_of(fault, length)
+            if not rule:
+                continue
+            after = settings.after(rule, device)
+            if rule == "meter_silent" and device.reports == "on_change":
+                after = device.max_age
+            if length >= after:
+                sure = sure and length >= after + 3 * device.every
+                yield Expected(fault, rule, device.zone, device.id, after, (), fault.start, fault.end, sure=sure)
+
+
+def _said_of(fault: Fault, length: int) -> tuple[str, bool]:
+    """The rule a fault of a device must move, and whether that is sure."""
+    if fault.kind in HUSHING:
+        return "meter_silent", True
+    if fault.kind in _MUTED or fault.kind is Kind.NO_VALUE:
+        return "meter_silent", False
+    if fault.kind is Kind.FROZEN:
+        return "meter_stuck", length >= 14 * HOUR
+    if fault.kind in (Kind.IMPLAUSIBLE, Kind.SWAPPED_WORDS):
+        return "meter_implausible", fault.kind is Kind.IMPLAUSIBLE
+    return "", False
+
+
+def devices_of(site: Site, fault: Fault) -> Iterable[Device]:
+    """The devices that suffer from a fault of devices or wires."""
+    if fault.kind in OF_LINKS:
+        return [device for device in site.devices if device.link == fault.place]
+    return [site.device[fault.place]] if fault.kind not in OF_PEOPLE else []
+
+
+def _balances(day: Day, installation: Installation, book: FaultBook) -> Iterator[Expected]:
+    """Days on which a parent meter and what is behind it do not agree, because one of them reads wrongly."""
+    wrong = {fault.place: fault for fault in book.all if fault.kind is Kind.DRIFT}
+    if not wrong:
+        return
+    for parent, behind in installation.children.items():
+        culprit = next((wrong[ident] for ident in (parent, *behind) if ident in wrong), None)
+        if culprit is None or culprit.start > day.begin or culprit.end < day.end:
+            continue
+        whole = _told(day, parent, wrong)
+        missing = abs(whole - sum(_told(day, child, wrong) for child in behind if child in day.power)) / max(
+            whole, 1e-9
+        )
+        if missing > 0.035:
+            yield Expected(culprit, "balance_mismatch", installation.site.device[parent].zone, parent,
+                           24 * HOUR, (), day.begin, day.end, sure=missing > 0.08)  # fmt: skip
+
+
+def _told(day: Day, ident: str, wrong: Mapping[str, Fault]) -> float:
+    fault = wrong.get(ident)
+    return day.power[ident].whole * (1 + (fault.size if fault else 0.0))

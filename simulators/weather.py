@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime, timedelta
+from datetime import date
 from random import Random
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+import numpy as np
 
 from building.site import SiteInfo
+from simulators.courses import Floats, Ints
 
 _NOON_LUX = 110_000.0  # horizontal illuminance under a high clear sun
+_DAY: Final = 86_400_000
 
 
 class Sky(NamedTuple):
-    """The weather at one moment: ``outdoor`` °C, ``daylight`` lx on open ground, ``cloud`` 0 to 1."""
+    """The weather at some moments: ``outdoor`` °C, ``daylight`` lx on open ground, ``cloud`` 0 to 1."""
 
-    outdoor: float
-    daylight: float
-    cloud: float
+    outdoor: Floats
+    daylight: Floats
+    cloud: Floats
 
 
 class Weather:
@@ -30,37 +34,35 @@ class Weather:
         self._mean = 17.0 - 0.45 * (abs(info.latitude) - 31.0)
         self._swing = math.copysign(11.5 + 0.25 * (abs(info.latitude) - 31.0), info.latitude)
         self._seed = seed
-        self._days: dict[int, tuple[float, float]] = {}
 
-    def at(self, moment: int) -> Sky:
-        """The sky at ``moment`` (ms since 1970 UTC)."""
-        when = datetime.fromtimestamp(moment / 1000, UTC) + timedelta(hours=self._longitude / 15)  # mean solar time
-        hour = when.hour + when.minute / 60 + when.second / 3600
-        of_year = when.timetuple().tm_yday
-        cloud, warmth = self._between_days(moment / 86_400_000)
-        season = math.cos(2 * math.pi * (of_year - 205) / 365)
-        daily = 4.2 * (1 - 0.5 * cloud) * math.cos(2 * math.pi * (hour - 15) / 24)
+    def at(self, moments: Ints) -> Sky:
+        """The sky at ``moments`` (ms since 1970 UTC), at most some days of them."""
+        solar = moments + self._longitude / 15 * 3_600_000  # mean solar time
+        hour = solar % _DAY / 3_600_000
+        first = date.fromordinal(date(1970, 1, 1).toordinal() + int(solar[0] // _DAY)).timetuple().tm_yday
+        of_year = first + solar // _DAY - solar[0] // _DAY
+        cloud, warmth = self._between_days(moments / _DAY)
+        season = np.cos(2 * math.pi * (of_year - 205) / 365)
+        daily = 4.2 * (1 - 0.5 * cloud) * np.cos(2 * math.pi * (hour - 15) / 24)
         return Sky(self._mean + self._swing * season + daily + warmth, self._daylight(of_year, hour, cloud), cloud)
 
-    def _daylight(self, of_year: int, hour: float, cloud: float) -> float:
-        declination = math.radians(-23.44) * math.cos(2 * math.pi * (of_year + 10) / 365)
-        height = math.sin(self._latitude) * math.sin(declination) + math.cos(self._latitude) * math.cos(
+    def _daylight(self, of_year: Floats, hour: Floats, cloud: Floats) -> Floats:
+        declination = math.radians(-23.44) * np.cos(2 * math.pi * (of_year + 10) / 365)
+        height = math.sin(self._latitude) * np.sin(declination) + math.cos(self._latitude) * np.cos(
             declination
-        ) * math.cos(math.radians(15 * (hour - 12)))
-        return 0.0 if height <= 0 else float(_NOON_LUX * height**1.15 * (1 - 0.78 * cloud))
+        ) * np.cos(np.radians(15 * (hour - 12)))
+        lux: Floats = _NOON_LUX * np.maximum(height, 0.0) ** 1.15 * (1 - 0.78 * cloud)
+        return lux
 
-    def _between_days(self, day: float) -> tuple[float, float]:
+    def _between_days(self, days: Floats) -> tuple[Floats, Floats]:
         """Cloud and warmth, gliding from one day's draw to the next."""
-        whole = math.floor(day)
-        part = day - whole
-        (cloud_a, warmth_a), (cloud_b, warmth_b) = self._draw(whole), self._draw(whole + 1)
-        return cloud_a + part * (cloud_b - cloud_a), warmth_a + part * (warmth_b - warmth_a)
+        whole = np.floor(days).astype(int)
+        first = int(whole.min())
+        drawn = np.array([self._draw(day) for day in range(first, int(whole.max()) + 2)])
+        here, part = whole - first, (days - whole)[:, None]
+        glide = drawn[here] + part * (drawn[here + 1] - drawn[here])
+        return glide[:, 0], glide[:, 1]
 
     def _draw(self, day: int) -> tuple[float, float]:
-        drawn = self._days.get(day)
-        if drawn is None:
-            if len(self._days) > 400:
-                self._days.clear()
-            luck = Random(f"{self._seed}/weather/{day}")
-            drawn = self._days[day] = (luck.uniform(0.1, 0.95), luck.uniform(-2.0, 2.5))
-        return drawn
+        luck = Random(f"{self._seed}/weather/{day}")
+        return luck.uniform(0.1, 0.95), luck.uniform(-2.0, 2.5)

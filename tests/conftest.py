@@ -31,6 +31,15 @@ def _loopback_only(event: str, arguments: tuple[object, ...]) -> None:
 sys.addaudithook(_loopback_only)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of a file go to one worker, because they share what they started; those marked ``apart`` go singly,
+    and first, because they are long."""
+    for item in items:
+        apart = item.get_closest_marker("apart") is not None
+        item.add_marker(pytest.mark.xdist_group(item.nodeid if apart else str(item.path)))
+    items.sort(key=lambda item: item.get_closest_marker("apart") is None)
+
+
 @pytest.fixture
 def clock() -> ManualClock:
     """A clock that stands at 2026-07-01 00:00 in Shanghai (a Wednesday, a workday) until it is advanced."""

@@ -12,8 +12,9 @@ A story is written without code::
         lamp: {kind: light}            # all in zone 301, reporting every step, unless said otherwise
         pir: {kind: sensor, quantities: [occupancy]}
       readings:
-        lamp: {on: 1x50 0x10}          # value x times; _ is no reading, bad is a reading that is not good
+        lamp: {on: 1x50 0x10}          # value x times; 5+0.1x20 rises; _ is no reading, bad one without value
         pir: {occupancy: 1x10 0x50}
+      overtime: [{zone: "301", start: …, end: …}]      # bookings, if any
       restarts: [12m]                  # memory saved and restored after these moments
       expect:
         - {at: 35m, state: raised}     # device: and since: where they matter
@@ -53,6 +54,8 @@ def site_of(story: Mapping[str, Any]) -> Site:
         "site": {"name": "story", "timezone": "Asia/Shanghai"} | story.get("site", {}),
         "zones": [{"id": "301"} | story.get("zone", {})],
         "devices": [{key: value for key, value in device.items() if value != "none"} for device in devices],
+        "departments": story.get("departments", []),
+        "overtime": story.get("overtime", []),
         "rules": {story["rule"]: story.get("rules", {})},
     }
     # BaseLoader leaves everything text; written plainly again, numbers are numbers and ids stay quoted.
@@ -75,7 +78,8 @@ def expand(text: str) -> list[str]:
     values = []
     for part in text.split():
         value, _, times = part.partition("x")
-        values += [value] * int(times or 1)
+        first, _, step = value.partition("+")
+        values += [f"{float(first) + n * float(step):.6g}" if step else value for n in range(int(times or 1))]
     return values
 
 

@@ -27,37 +27,46 @@ def at(text: str) -> int:
 
 def wrongs(building: OfficeBuilding) -> Iterator[tuple[str, str]]:
     """(rule, device or zone) for all that a rule would object to at this very moment, hold and ``after`` left out."""
-    for zone, place in building.places.items():
+    day, now = building.day, building.now
+    for zone, place in building.installation.places.items():
         if not zone:
             continue
-        off_hours = not building.calendar.is_working(building.now, zone)
-        empty = building.is_empty(zone)
-        if place.lamps and place.lamp_on:
+        off_hours = not building.calendar.is_working(now, zone)
+        empty = bool(day.empty[zone].at(now))
+        lit = bool(day.lamps[zone].at(now))
+        if place.lights and lit:
             if empty:
                 yield "lights_left_on", zone
-            if place.illuminance > 500:
+            if place.sensors and building.illuminance(building.site.device[place.sensors[0]]) > 500:
                 yield "lights_in_daylight", zone
-        for ident, aircon in place.aircons.items():
-            if aircon.on and empty:
+        for ident in place.aircons:
+            setpoint, room = day.setpoint[ident].at(now), building.temperature(building.site.device[ident])
+            if not day.switched[ident].at(now):
+                continue
+            if empty:
                 yield "aircon_unoccupied", ident
-            if aircon.on and (aircon.setpoint < 26 if aircon.mode == "cool" else aircon.setpoint > 18):
+            if setpoint < 26 if day.cooling else setpoint > 18:
                 yield "aircon_setpoint", ident
+            if room < 24.5 if day.cooling else room > 19.5:
+                yield "aircon_room_temperature", ident
         for ident in place.plugs:
-            power = building.plugs[ident].power
+            power = building.meters[ident].power
             if 0.5 <= power <= 30 and (empty or off_hours):
                 yield "standby_load", ident
             if power > 30 and (empty or off_hours):
                 yield "equipment_left_on", ident
-        if place.flow > 1:
+            if power > 1500:
+                yield "high_power_appliance", ident
+        if day.flow[zone].at(now) > 1:
             yield "tap_left_running", zone
 
 
-def longest_wrongs(building: OfficeBuilding, until: int) -> dict[tuple[str, str], int]:
+def longest_wrongs(building: OfficeBuilding, until: int, step: int = 15_000) -> dict[tuple[str, str], int]:
     """Let the building run; the longest unbroken stretch (ms) of everything ``wrongs`` names."""
     longest: dict[tuple[str, str], int] = defaultdict(int)
     since: dict[tuple[str, str], int] = {}
     while building.now < until:
-        building.advance(building.now + building.step)
+        building.advance(building.now + step)
         now = set(wrongs(building))
         for key in now:
             began = since.setdefault(key, building.now)

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import sys
+import urllib.parse
+import urllib.request
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from building.readings import Flaw, Grade, Reading, no_answer, with_flaws
 from building.site import Device, InfluxSettings, Site, SiteInfo, StoreSettings, Zone
 from collector.storing.embedded import EmbeddedStore
-from collector.storing.packing import pack_readings, unpack
+from collector.storing.packing import StoredPoint, pack_readings, unpack
 from collector.storing.queue import DurableQueue
+from tests.parts import Server
 
 START = 1_782_835_200_000  # 2026-07-01 00:00 in Shanghai
 
@@ -60,6 +67,10 @@ class Batches:
     def put(self, batch: list[Reading]) -> None:
         self._queue.put_nowait(batch)
 
+    @property
+    def waiting(self) -> int:
+        return sum(len(batch or ()) for batch in self._queue._queue)  # type: ignore[attr-defined]
+
     async def __aiter__(self) -> AsyncIterator[list[Reading]]:
         while (batch := await self._queue.get()) is not None:
             yield batch
@@ -77,6 +88,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self.stored: list[Reading] = []
         self.alerts: list[dict[str, Any]] = []
+        self.points: list[StoredPoint] = []
         self.fault: Exception | None = None
         self.closed = False
 
@@ -90,8 +102,66 @@ class MemoryStore:
             raise self.fault
         self.alerts += [dict(alert) for alert in alerts]
 
+    def write_points(self, points: Sequence[StoredPoint]) -> None:
+        if self.fault:
+            raise self.fault
+        self.points += points
+
     def close(self) -> None:
         self.closed = True
+
+
+class Influxd2(Server):
+    """A real InfluxDB 2.x, set up with an organisation and a token that may do everything, and no bucket of ours.
+
+    Its binary is named by the environment variable GREENWARDEN_TEST_INFLUXD2; no Debian package brings it.
+    """
+
+    token = "loopback-only-token"
+    org = "office"
+
+    def __init__(self, folder: Path, name: str = "influxd2") -> None:
+        self._program = os.environ.get("GREENWARDEN_TEST_INFLUXD2", "")
+        if not self._program:
+            pytest.skip("GREENWARDEN_TEST_INFLUXD2 names no influxd of version 2")
+        super().__init__(folder, name)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def command(self) -> Sequence[str]:
+        os.environ["INFLUXD_CONFIG_PATH"] = str(self.folder)
+        return [
+            self._program, "run", f"--http-bind-address=127.0.0.1:{self.port}",
+            f"--bolt-path={self.folder}/influxd.bolt", f"--sqlite-path={self.folder}/influxd.sqlite",
+            f"--engine-path={self.folder}/engine", "--reporting-disabled", "--log-level=error",
+        ]  # fmt: skip
+
+    def ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/health", timeout=1) as answer:
+                return bool(json.load(answer)["status"] == "pass")
+        except (OSError, ValueError):
+            return False
+
+    def prepare(self) -> None:
+        content = {"username": "admin", "password": "loopback-only", "org": self.org, "bucket": "first"}
+        body = json.dumps({**content, "token": self.token}).encode()
+        request = urllib.request.Request(f"{self.url}/api/v2/setup", body, {"Content-Type": "application/json"})
+        urllib.request.urlopen(request, timeout=30).close()
+
+    def query(self, text: str, bucket: str) -> list[dict[str, Any]]:
+        asked = urllib.parse.urlencode({"q": text, "db": bucket, "epoch": "ms"})
+        request = urllib.request.Request(f"{self.url}/query?{asked}", headers={"Authorization": f"Token {self.token}"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            results = json.load(answer)["results"]
+        return [
+            dict(zip(series["columns"], row, strict=True))
+            for result in results
+            for series in result.get("series", ())
+            for row in series["values"]
+        ]
 
 
 def alert(state: str = "firing", **other: object) -> dict[str, object]:

@@ -9,6 +9,7 @@ import pytest
 from building.errors import InputError
 from rules.alerts import AlertDesk
 from rules.engine import RuleEngine
+from rules.life import Answer
 from tests.engine_parts import MINUTE, START, in_order, site, steady
 
 SITE = site()
@@ -56,12 +57,13 @@ def test_waste_grows_while_the_alert_is_open() -> None:
 def test_an_alert_is_acknowledged_or_silenced_by_its_id_and_stays_so_until_it_ends() -> None:
     memory, desk = ENGINE.new_memory(), AlertDesk(SITE)
     (alert,) = desk.take(ENGINE.step(memory, LAMP[:60]))
-    assert desk.acknowledge("no such") is None
-    acknowledged = desk.acknowledge(alert.id)
-    assert acknowledged is not None
+    now = START + 30 * MINUTE
+    with pytest.raises(InputError, match="no open alert has the id"):
+        desk.answer(Answer("acknowledge", "Li", "no such", "fixed"), now)
+    (acknowledged,) = desk.answer(Answer("acknowledge", "Li", alert.id, "fixed"), now)
+    assert acknowledged.state == "acknowledged"
     assert desk.refresh(ENGINE, memory, START + 40 * MINUTE)[0].state == "acknowledged"
-    silenced = desk.silence(alert.id)
-    assert silenced is not None
+    (silenced,) = desk.answer(Answer("silence", "Li", alert.id, why="painting", until=now + 60 * MINUTE), now)
     assert silenced.state == "silenced"
     (resolved,) = desk.take(ENGINE.step(memory, LAMP[60:]))
     assert (resolved.id, resolved.state, desk.open) == (alert.id, "resolved", [])

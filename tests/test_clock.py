@@ -71,3 +71,42 @@ async def test_the_system_clock_is_the_machines() -> None:
     clock = SystemClock()
     assert abs(clock.now() - time.time() * 1000) < 1000
     await clock.sleep_until(clock.now() + 20)
+
+
+async def test_a_clock_that_is_set_leaves_the_steady_time_alone() -> None:
+    clock = ManualClock(1_000_000)
+    woken: list[int] = []
+
+    async def sleep() -> None:
+        await clock.sleep_steady(1_000_000 + 5000)
+        woken.append(clock.now())
+
+    task = asyncio.create_task(sleep())
+    await clock.advance(1000)
+    clock.set_by(-3_600_000)
+    assert (clock.now(), clock.steady()) == (1_001_000 - 3_600_000, 1_001_000)
+    await clock.advance(4000)
+    await task
+    assert woken == [1_005_000 - 3_600_000]
+
+
+@pytest.mark.parametrize("clock", [SystemClock(), FastClock(0, 100)])
+async def test_the_steady_time_goes_on_at_the_clocks_own_speed(clock: SystemClock | FastClock) -> None:
+    before = clock.steady()
+    await clock.sleep_steady(before + 20)
+    assert before + 20 <= clock.steady() < before + 20_000
+
+
+def test_a_computer_that_stands_still_makes_a_fast_clock_wait_instead_of_skipping_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = [1_000_000_000]
+    monkeypatch.setattr("building.clock.time.monotonic_ns", lambda: real[0])
+    clock, true = FastClock(0, 480), FastClock(0, 1)
+    for _ in range(100):
+        real[0] += 10_000_000
+        clock.now()
+    assert clock.now() == 480_000  # a second, looked at every 10 ms
+    real[0] += 10_000_000_000
+    assert clock.now() - 480_000 <= 480 * 50
+    assert true.now() == 11_000  # real time is never bent

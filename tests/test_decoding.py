@@ -226,6 +226,13 @@ def test_a_counter_of_pulses_without_their_weight_is_a_mistake_in_the_file() -> 
         decode_registers(load_profile("pulse_counter"), device(kind="water"), 4, 60, words("00010001"))
 
 
+def test_an_inverted_or_transformed_meter_on_mqtt_is_turned_and_raised_too() -> None:
+    payload = b'{"apower":-100.0,"aenergy":{"total":1000},"voltage":230.0}'
+    device_keys = {"invert": True, "ct_ratio": 2.0}
+    found = decoded("shelly_gen2", "t/status/switch:0", payload, **device_keys)
+    assert found.values == {"active_power": 200.0, "energy_export": 2.0, "voltage": 230.0}
+
+
 # -- no value, implausible --------------------------------------------------------------------------------------------
 
 
@@ -306,6 +313,13 @@ def test_availability_is_read_in_both_forms(payload: bytes) -> None:
 def test_the_cell_of_a_battery_sensor_is_no_mains_voltage() -> None:
     payload = b'{"battery":97,"voltage":3005,"occupancy":true}'
     assert decoded("zigbee2mqtt_sensor", "zigbee2mqtt/t", payload).values == {"battery": 97, "occupancy": 1}
+
+
+@pytest.mark.parametrize(("mode", "setpoint"), [("cool", 26), ("heat", 20)])
+def test_a_thermostat_with_two_setpoints_tells_the_one_that_counts(mode: str, setpoint: float) -> None:
+    payload = {"occupied_heating_setpoint": 20, "occupied_cooling_setpoint": 26, "system_mode": mode}
+    found = decoded("zigbee2mqtt_sensor", "zigbee2mqtt/t", json.dumps(payload).encode())
+    assert found.values == {"setpoint": setpoint, "mode": mode}
 
 
 def test_a_message_without_anything_of_ours_says_nothing() -> None:

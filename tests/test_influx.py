@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import re
 import socket
+import ssl
+import subprocess
 import threading
+import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -16,8 +23,8 @@ from building.site import InfluxSettings, Secret
 from collector.storing.influx import InfluxStore
 from collector.storing.lines import LineEncoder
 from collector.storing.refused import WhollyRefused
-from tests.parts import Answer, HttpSink, Influxd, Request, VictoriaMetrics
-from tests.storing_parts import START, alert, every_kind_of_reading, small_site
+from tests.parts import Answer, HttpSink, Influxd, Request, VictoriaMetrics, need
+from tests.storing_parts import START, Influxd2, alert, every_kind_of_reading, small_site
 
 
 def secret(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> Secret:
@@ -234,7 +241,7 @@ def test_the_path_and_the_token_are_those_of_the_version(answering: tuple[HttpSi
 
 
 def test_a_bucket_that_is_missing_is_made_or_told(http_sink: HttpSink, monkeypatch: pytest.MonkeyPatch) -> None:
-    missing = True
+    missing, made = True, []
 
     def answer(request: Request) -> Answer:
         nonlocal missing
@@ -242,13 +249,18 @@ def test_a_bucket_that_is_missing_is_made_or_told(http_sink: HttpSink, monkeypat
             return second_version(200, b'{"orgs":[{"id":"0123456789abcdef","name":"o"}]}')
         if request.path.startswith("/api/v2/buckets") and request.method == "POST":
             missing = False
+            made.append(request.json())
             return second_version(201, b'{"name":"energy","retentionRules":[]}')
+        if request.path.startswith("/api/v2/buckets"):
+            return second_version(200, b'{"buckets":[]}')
         return second_version(404 if missing and "write" in request.path else 204, b"")
 
     http_sink.answer = answer
     token = secret(monkeypatch, "TEST_INFLUX_TOKEN", "t")
-    with InfluxStore(small_site(), InfluxSettings(url=http_sink.url, token=token, bucket="energy", org="o")) as store:
+    settings = InfluxSettings(url=http_sink.url, token=token, bucket="energy", org="o", retention_days=400)
+    with InfluxStore(small_site(), settings) as store:
         store.write(every_kind_of_reading())
+        assert [body["retentionRules"][0]["everySeconds"] for body in made] == [400 * 86_400]
         http_sink.answer = second_version(404, b'{"message":"bucket not found"}')
         with pytest.raises(StoreAway, match="make it by hand"):
             store.write(every_kind_of_reading())
@@ -297,3 +309,74 @@ def test_nobody_listening_is_store_away() -> None:
         pytest.raises(StoreAway, match="kept on disk until it does"),
     ):
         store.write(every_kind_of_reading())
+
+
+def test_a_request_that_hangs_is_let_go_when_the_store_is_closed() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        store = InfluxStore(small_site(), InfluxSettings(url=f"http://127.0.0.1:{listener.getsockname()[1]}"))
+        threading.Timer(0.2, store.close).start()
+        with pytest.raises(StoreAway, match="being closed"):
+            store.write(every_kind_of_reading())
+
+
+# -- TLS --------------------------------------------------------------------------------------------------------------
+
+
+def test_tls_is_verified_and_an_own_authority_can_be_named(tmp_path: Path) -> None:
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subprocess.run(
+        [need("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with HttpSink(Answer(204, b"", headers={"X-Influxdb-Version": "1.6.7"})) as sink:
+        sink._server.socket = context.wrap_socket(sink._server.socket, server_side=True)
+        url = sink.url.replace("http:", "https:")
+        with (
+            InfluxStore(small_site(), InfluxSettings(url=url)) as store,
+            pytest.raises(StoreAway, match="CERTIFICATE_VERIFY_FAILED"),
+        ):
+            store.write(every_kind_of_reading())
+        assert sink.requests == []
+        with InfluxStore(small_site(), InfluxSettings(url=url, ca=str(certificate), gzip=True)) as store:
+            store.write(every_kind_of_reading())
+    assert gzip.decompress(sink.requests[-1].body) == LineEncoder(small_site()).readings(every_kind_of_reading())
+
+
+# -- a real 2.x -------------------------------------------------------------------------------------------------------
+
+
+def test_a_real_second_version_gets_organisation_bucket_and_retention_and_refuses_what_it_will_never_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Influxd2(tmp_path) as server:
+        token = secret(monkeypatch, "TEST_INFLUX_TOKEN", server.token)
+        settings = InfluxSettings(url=server.url, token=token, org="新机关", bucket="energy", retention_days=400)
+        fresh = int(time.time() * 1000)
+        with InfluxStore(small_site(), settings) as store:
+            store.write([Reading("main", fresh, {"active_power": 1.0})])
+            assert store.version.startswith("v2.")
+            with pytest.raises(StoreRefused, match="field type conflict"):
+                store.write([Reading("main", fresh + 1, {"active_power": "much"})])
+        request = urllib.request.Request(
+            f"{server.url}/api/v2/buckets?name=energy", headers={"Authorization": f"Token {server.token}"}
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            (bucket,) = json.load(answer)["buckets"]
+        assert bucket["retentionRules"][0]["everySeconds"] == 400 * 86_400
+        wrong = secret(monkeypatch, "TEST_INFLUX_WRONG", "not-it")
+        with (
+            InfluxStore(small_site(), settings.model_copy(update={"token": wrong})) as store,
+            pytest.raises(StoreAway, match="does not let us in"),
+        ):
+            store.write([Reading("main", fresh, {"active_power": 1.0})])
+
+
+def test_the_database_that_is_made_keeps_as_long_as_told(influxd: Influxd) -> None:
+    settings = InfluxSettings(url=influxd.url, database="short", retention_days=30)
+    with InfluxStore(small_site(), settings) as store:
+        store.write([Reading("main", int(time.time() * 1000), {"active_power": 1.0})])
+    (policy,) = influxd.query('SHOW RETENTION POLICIES ON "short"')
+    assert policy["duration"] == "720h0m0s"

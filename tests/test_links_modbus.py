@@ -18,7 +18,7 @@ from building.site import Device
 from collector.decoding import decode_registers, decode_value
 from collector.links.modbus_tcp import ModbusTcpLink
 from collector.profiles import load_profile
-from tests.parts import free_port, missing, need_shared, until
+from tests.parts import eventually, free_port, missing, need_shared, until
 from tests.wire_parts import SDM120, MeterServer, frame, image
 
 HERE = Path(__file__).parent
@@ -150,6 +150,52 @@ async def test_requests_of_many_go_one_at_a_time(server: MeterServer, link: Modb
     answers = await asyncio.gather(*(link.read(2, 3, at % 3, 1) for at in range(30)))
     assert answers == [bytes([0, at % 3 + 1]) for at in range(30)]
     assert server.connections == 1
+
+
+async def test_one_that_is_cancelled_while_it_waits_does_not_hold_up_the_others(
+    server: MeterServer, link: ModbusTcpLink
+) -> None:
+    server.misbehave = lambda request, answer: [(0.02, answer)]
+    asking = [asyncio.create_task(link.read(2, 3, at, 1)) for at in (0, 1, 2, 0)]
+    await asyncio.sleep(0)
+    asking[1].cancel()
+    answers = await asyncio.gather(*asking, return_exceptions=True)
+    assert [answers[0], *answers[2:]] == [b"\0\1", b"\0\3", b"\0\1"]
+    assert isinstance(answers[1], asyncio.CancelledError)
+    asking = [asyncio.create_task(link.read(2, 3, at, 1)) for at in (0, 1)]
+    await eventually(lambda: len(server.requests) == 4, "the question")
+    asking[0].cancel()
+    assert await asking[1] == b"\0\2"
+    assert await link.read(2, 3, 2, 1) == b"\0\3"
+
+
+async def test_with_four_in_flight_four_questions_are_open_at_once_and_matched_in_any_order() -> None:
+    under_way: list[int] = []
+    waiting: list[asyncio.StreamWriter] = []
+    asked = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answers only when four are open, in the wrong order."""
+        nonlocal asked
+        heads: list[bytes] = []
+        while asked < 12:
+            heads.append((await reader.readexactly(12))[:2])
+            asked += 1
+            under_way.append(len(heads))
+            if len(heads) == 4:
+                for head in reversed(heads):
+                    writer.write(frame(head, b"\1\3\2" + head))
+                heads.clear()
+        waiting.append(writer)
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as other:
+        link = ModbusTcpLink("127.0.0.1", other.sockets[0].getsockname()[1], timeout=5, in_flight=4)
+        answers = await asyncio.gather(*(link.read(1, 3, 0, 1) for _ in range(12)))
+        await link.close()
+    assert [int.from_bytes(answer, "big") for answer in answers] == list(range(1, 13))
+    assert max(under_way) == 4
+    for writer in waiting:
+        writer.close()
 
 
 def _tcp_answers() -> list[dict[str, object]]:

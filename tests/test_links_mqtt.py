@@ -13,6 +13,8 @@ from pathlib import Path
 import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from building.clock import SystemClock
 from building.errors import NoAnswer
@@ -308,8 +310,10 @@ class TlsMosquitto(Mosquitto):
 
         (self.folder / "names").write_text("subjectAltName=IP:127.0.0.1,DNS:localhost", encoding="utf-8")
         run("req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ca -keyout ca.key -out ca.crt")
-        run("req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout s.key -out s.csr")
-        run("x509 -req -in s.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile names -out s.crt")
+        signed = "-CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile names"
+        for name in ("s", "client"):
+            run(f"req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout {name}.key -out {name}.csr")
+            run(f"x509 -req -in {name}.csr {signed} -out {name}.crt")
         command = super().command()
         with (self.folder / "mosquitto.conf").open("a", encoding="utf-8") as settings:
             settings.write(f"cafile {self.folder}/ca.crt\ncertfile {self.folder}/s.crt\nkeyfile {self.folder}/s.key\n")
@@ -341,6 +345,137 @@ async def test_a_broker_is_trusted_by_its_own_authority_and_by_no_other(tmp_path
         (told,) = await readings(subscription, 1)
         assert "its certificate is not trusted" in told.quality.reason
         assert "check ca:" in told.quality.reason
+
+
+async def test_a_broker_that_falls_silent_is_found_out_by_the_keep_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("collector.links.mqtt._KEEPALIVE", 1)
+    monkeypatch.setattr("collector.links.mqtt._LOOK", 0.1)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        writer.write(b"\x20\x02\x00\x00")  # let in
+        asked = await reader.read(1000)
+        writer.write(b"\x90\x03" + asked[2:4] + b"\x01")  # subscribed; and then nothing, not even to a ping
+        while await reader.read(1000):
+            pass
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    address = f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    site = site_of(
+        links=({"id": "broker", "mqtt": address},),
+        devices=({"id": "d", "kind": "sensor", "profile": "zigbee2mqtt_sensor", "link": "broker", "topic": "t"},),
+    )
+    async with Collector(site, SystemClock(), Stream()) as collector:
+        health = collector.health().links["broker"]
+        await eventually(lambda: health.connections, "the connection")
+        await eventually(lambda: health.down_since, "the silence to be noticed", within=10)
+    server.close()
+
+
+class StrictMosquitto(TlsMosquitto):
+    """The same, and it lets in only who shows a certificate of its authority."""
+
+    def command(self) -> Sequence[str]:
+        command = super().command()
+        with (self.folder / "mosquitto.conf").open("a", encoding="utf-8") as settings:
+            settings.write("require_certificate true\n")
+        return command
+
+
+async def test_a_broker_that_wants_a_certificate_gets_ours_and_refuses_us_without(tmp_path: Path) -> None:
+    with StrictMosquitto(tmp_path) as broker:
+
+        async def meet(certificate: str | None, key: str | None, stream: Stream) -> Collector:
+            site = plugs({"topic": "t"})
+            link = site.links[0].model_copy(update={"ca": broker.ca, "certificate": certificate, "key": key})
+            collector = Collector(
+                site.model_copy(update={"links": (link,)}),
+                SystemClock(),
+                stream,
+                endpoints={"broker": broker.url.replace("mqtt:", "mqtts:")},
+                credentials={"broker": (broker.username, broker.password)},
+            )
+            health = collector.health().links["broker"]
+            async with collector:
+                await eventually(lambda: health.connections or health.down_since, "the broker's answer")
+            return collector
+
+        own = [str(broker.folder / f"client.{kind}") for kind in ("crt", "key")]
+        assert (await meet(*own, Stream())).health().links["broker"].connections == 1
+        stream = Stream()
+        subscription = stream.subscribe("test")
+        assert (await meet(None, None, stream)).health().links["broker"].connections == 0
+        (told,) = await readings(subscription, 1)
+        assert "the broker 127.0.0.1:" in told.quality.reason
+        missing = str(tmp_path / "nowhere.pem")
+        await meet(missing, missing, stream)
+        (told,) = await readings(subscription, 1)
+        assert "check ca, certificate, key" in told.quality.reason
+
+
+def spoken(version: str, **link: object) -> Site:
+    site = plugs({"topic": "t"})
+    return site.model_copy(update={"links": (site.links[0].model_copy(update={"version": version, **link}),)})
+
+
+async def test_over_mqtt_5_messages_come_are_acknowledged_and_wait_for_us(mosquitto: Mosquitto) -> None:
+    site = spoken("5")
+    async with office(mosquitto, site) as one:
+        one.publish("tele/t/SENSOR", SENSOR)
+        (reading,) = await readings(one.kept, 1)
+        assert reading.values["active_power"] == 2635
+        publisher = one.publisher
+    publisher.connect("127.0.0.1", mosquitto.port)
+    publisher.loop_start()
+    for power in range(50):
+        publisher.publish("tele/t/SENSOR", SENSOR.replace(b"2635", b"%d" % power), qos=1).wait_for_publish(10)
+    publisher.disconnect()
+    publisher.loop_stop()
+    async with office(mosquitto, site) as one:
+        found = await readings(one.kept, 50)
+    assert [reading.values["active_power"] for reading in found] == list(range(50))
+
+
+async def test_a_message_of_mqtt_5_with_properties_is_read_without_them(mosquitto: Mosquitto) -> None:
+    async with office(mosquitto, spoken("5")) as one:
+        publisher = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+        publisher.username_pw_set(mosquitto.username, mosquitto.password)
+        publisher.connect("127.0.0.1", mosquitto.port)
+        publisher.loop_start()
+        properties = Properties(PacketTypes.PUBLISH)
+        properties.UserProperty = [("who", "x" * 200)]
+        properties.ContentType = "application/json"
+        publisher.publish("tele/t/SENSOR", SENSOR, qos=1, properties=properties).wait_for_publish(10)
+        (reading,) = await readings(one.kept, 1)
+        publisher.disconnect()
+        publisher.loop_stop()
+    assert reading.values["voltage"] == 227
+    assert reading.quality.grade is Grade.GOOD
+
+
+@pytest.mark.parametrize("version", ["3.1.1", "5"])
+async def test_the_broker_says_whether_the_collector_is_there(mosquitto: Mosquitto, version: str) -> None:
+    said: list[str] = []
+    watcher = mqtt.Client(CallbackAPIVersion.VERSION2)
+    watcher.username_pw_set(mosquitto.username, mosquitto.password)
+    watcher.on_message = lambda _client, _data, message: said.append(message.payload.decode())
+    watcher.connect("127.0.0.1", mosquitto.port)
+    watcher.subscribe("greenwarden/online", 1)
+    watcher.loop_start()
+    site = spoken(version, will="greenwarden/online")
+    async with office(mosquitto, site):
+        await eventually(lambda: said == ["online"], "the first word")
+    await eventually(lambda: said == ["online", "offline"], "the goodbye")
+    async with office(mosquitto, site) as one:
+        await eventually(lambda: said[2:] == ["online"], "the return")
+        line = next(task for task in asyncio.all_tasks() if task.get_name().startswith("mqtt "))
+        sock = line.get_coro().cr_frame.f_locals["self"]._socket  # type: ignore[union-attr]
+        sock._sock.shutdown(socket.SHUT_RDWR)  # a power cut: no goodbye
+        await eventually(lambda: "offline" in said[3:], "the will")
+        await eventually(lambda: one.collector.health().links["broker"].connections == 2, "the return")
+    watcher.disconnect()
+    watcher.loop_stop()
 
 
 async def test_the_client_id_is_stable_and_short_enough_for_every_broker() -> None:

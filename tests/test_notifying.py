@@ -3,75 +3,46 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
-import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 
-from building.document import parse_document
-from building.errors import ConfigError, DeliveryFailed
-from building.site import build_site
-from rules.channels import check_channels, open_channels
+from building.clock import ManualClock
+from building.errors import DeliveryFailed, InputError, StoreAway
 from rules.channels.message import Message
-from rules.channels.terminal import TerminalChannel
-from rules.channels.webhook import WebhookChannel
-from rules.notifying import Notifier
+from rules.notifying import Notifier, read_cases
+from tests.notify_parts import (
+    HOUR,
+    MINUTE,
+    ListChannel,
+    MemoryKeeper,
+    an_alert,
+    local,
+    notifier_of,
+    over,
+    site_of,
+)  # fmt: skip
 
 
-def an_alert(ident: str = "a1", state: str = "firing") -> dict[str, object]:
-    return {
-        "id": ident,
-        "rule": "lights_left_on",
-        "state": state,
-        "title": "301办公室 灯未关",
-        "text": "已浪费 0.2 kWh",
-    }
-
-
-class MemoryKeeper:
-    def __init__(self) -> None:
-        self.blobs: dict[str, bytes] = {}
-
-    def save(self, name: str, blob: bytes) -> None:
-        self.blobs[name] = blob
-
-    def load(self, name: str) -> bytes | None:
-        return self.blobs.get(name)
-
-
-class ListChannel:
-    def __init__(self, *failures: DeliveryFailed) -> None:
-        self.failures = list(failures)
-        self.got: list[Message] = []
-
-    async def send(self, message: Message) -> None:
-        if self.failures:
-            raise self.failures.pop(0)
-        self.got.append(message)
-
-
-class NoWait:
-    """Stands in for the random number generator: every delay is nothing."""
-
-    def uniform(self, low: float, high: float) -> float:
-        return 0.0
-
-
-async def told(channel: ListChannel, keeper: MemoryKeeper, *alerts: dict[str, object]) -> Notifier:
-    async with Notifier({"desk": channel}, keeper, draw=NoWait()) as notifier:  # type: ignore[arg-type]
+async def told(channel: ListChannel, keeper: MemoryKeeper, *alerts: dict[str, Any]) -> Notifier:
+    async with notifier_of({"desk": channel}, keeper) as notifier:
         await notifier.tell(alerts)
         assert await notifier.drained(5)
     return notifier
 
 
+async def pass_minutes(clock: ManualClock, count: int) -> None:
+    for _ in range(count):
+        await clock.advance(MINUTE)
+        await asyncio.sleep(0.005)  # the thread that saves needs a moment of real time
+
+
 async def test_a_raised_and_a_resolved_alert_are_each_told_once_and_in_order() -> None:
-    channel, keeper = ListChannel(), MemoryKeeper()
-    await told(channel, keeper, an_alert(), an_alert(), an_alert(state="resolved"), an_alert(state="resolved"))
+    channel, keeper, alert = ListChannel(), MemoryKeeper(), an_alert()
+    await told(channel, keeper, alert, alert, over(alert, 10), over(alert, 10))
     assert [message.ident for message in channel.got] == ["a1:firing", "a1:resolved"]
+    assert (channel.got[0].title, channel.got[0].text) == (alert["title"], alert["text"])
+    assert channel.got[1].alert["state"] == "resolved"
 
 
 async def test_the_same_alert_is_not_told_again_after_a_restart() -> None:
@@ -87,116 +58,78 @@ async def test_a_message_that_no_channel_took_is_sent_after_a_restart() -> None:
             await asyncio.Event().wait()
 
     keeper, channel = MemoryKeeper(), ListChannel()
-    async with Notifier({"desk": Unreachable()}, keeper) as notifier:
+    async with notifier_of({"desk": Unreachable()}, keeper) as notifier:
         await notifier.tell([an_alert()])
     await told(channel, keeper)
     assert [message.ident for message in channel.got] == ["a1:firing"]
 
 
-async def test_the_end_of_an_alert_nobody_was_told_of_is_held_back() -> None:
-    channel = ListChannel()
-    notifier = await told(channel, MemoryKeeper(), an_alert(state="resolved"))
+async def test_the_end_of_an_alert_nobody_was_told_of_is_held_back_by_name() -> None:
+    channel, keeper = ListChannel(), MemoryKeeper()
+    await told(channel, keeper, an_alert(state="resolved"))
     assert channel.got == []
-    assert notifier.counts["held back"] == 1
+    (decision,) = read_cases(keeper)["a1"].decisions
+    assert (decision.person, decision.stage) == ("desk", "its beginning was never told")
 
 
-async def test_a_passing_failure_is_tried_again_and_a_lasting_one_is_given_up() -> None:
+async def test_messages_wait_for_their_moment_and_leave_then() -> None:
+    site, clock = site_of(), ManualClock(local("2026-07-01 10:00"))
+    channels = {"group": ListChannel(), "keeper": ListChannel(), "duty": ListChannel()}
+    async with notifier_of(channels, MemoryKeeper(), site=site, clock=clock) as notifier:
+        await notifier.tell([an_alert(at=clock.now())])
+        await clock.advance(29_000)
+        assert await notifier.drained(5)
+        assert channels["group"].got == []
+        await clock.advance(2_000)
+        assert await notifier.drained(5)
+        assert [message.title for message in channels["group"].got] == ["301办公室 灯未关"]
+        await pass_minutes(clock, 62)
+        assert await notifier.drained(5)
+    assert len(channels["group"].got) == 1
+    assert len(channels["keeper"].got) == 1  # after an hour without an answer
+    assert channels["duty"].got == []
+
+
+async def test_a_clock_that_is_set_an_hour_on_or_back_sends_nothing_by_that() -> None:
+    for jump in (HOUR, -HOUR):
+        site, clock = site_of(), ManualClock(local("2026-07-01 15:00"))
+        channels = {"group": ListChannel(), "keeper": ListChannel(), "duty": ListChannel()}
+        async with notifier_of(channels, MemoryKeeper(), site=site, clock=clock) as notifier:
+            await notifier.tell([an_alert(at=clock.now())])
+            await pass_minutes(clock, 3)
+            clock.set_by(jump)
+            await pass_minutes(clock, 10)
+            assert [len(channel.got) for channel in channels.values()] == [1, 0, 0]
+            await pass_minutes(clock, 60)  # an hour after it began, by the time that really passed
+            assert await notifier.drained(5)
+        assert [len(channel.got) for channel in channels.values()] == [1, 1, 0]
+
+
+async def test_with_the_disk_full_people_are_told_all_the_same() -> None:
+    class Full(MemoryKeeper):
+        def keep(self, blobs: Any, records: Any = ()) -> None:
+            raise StoreAway("memory.db cannot be used (disk full)")
+
+    channel = ListChannel()
+    await told(channel, Full(), an_alert())
+    assert [message.ident for message in channel.got] == ["a1:firing"]
+
+
+async def test_what_was_kept_and_cannot_be_read_is_refused_with_the_way_out() -> None:
+    keeper = MemoryKeeper()
+    keeper.save("notify/book", b"no json")
+    with pytest.raises(InputError, match=r"delete data/memory\.db"):
+        notifier_of({}, keeper)
+
+
+async def test_a_passing_failure_is_tried_again_and_a_lasting_one_is_put_aside() -> None:
     passing = ListChannel(DeliveryFailed("busy", retry=True), DeliveryFailed("busy", retry=True))
     await told(passing, MemoryKeeper(), an_alert())
     assert len(passing.got) == 1
-    lasting = ListChannel(DeliveryFailed("wrong key", retry=False))
-    notifier = await told(lasting, MemoryKeeper(), an_alert(), an_alert("a2"))
+    lasting, keeper = ListChannel(DeliveryFailed("wrong key", retry=False)), MemoryKeeper()
+    notifier = await told(lasting, keeper, an_alert(), an_alert("a2"))
     assert [message.ident for message in lasting.got] == ["a2:firing"]
-    assert notifier.counts["failed by desk"] == 1
-
-
-async def test_the_terminal_shows_text_and_swallows_control_characters() -> None:
-    lines: list[str] = []
-    await TerminalChannel(lines.append).send(Message("i", "301\x1b[31m", "灯\x07未关", {}))
-    assert lines == ["301 [31m\n  灯 未关"]
-
-
-class Sink:
-    """A webhook receiver that answers what it is told to."""
-
-    def __init__(self) -> None:
-        self.status = 204
-        self.requests: list[tuple[dict[str, str], bytes]] = []
-        sink = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                sink.requests.append((dict(self.headers), body))
-                self.send_response(sink.status)
-                self.send_header("Location", "http://127.0.0.1:1/elsewhere")
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                """Quiet."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/hook"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-
-@pytest.fixture
-def sink() -> Iterator[Sink]:
-    made = Sink()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
-
-
-async def test_a_webhook_gets_the_alerts_json_signed_with_the_secret(sink: Sink) -> None:
-    await WebhookChannel(sink.url, secret="top").send(Message("a1:firing", "t", "x", an_alert()))
-    headers, body = sink.requests[0]
-    assert json.loads(body) == an_alert()
-    assert headers["X-Greenwarden-Id"] == "a1:firing"
-    assert headers["X-Greenwarden-Signature"] == "sha256=" + hmac.new(b"top", body, hashlib.sha256).hexdigest()
-
-
-@pytest.mark.parametrize(
-    ("status", "retry"), [(500, True), (503, True), (429, True), (400, False), (302, False), (404, False)]
-)
-async def test_a_webhook_says_whether_trying_again_can_help_and_follows_no_redirect(
-    sink: Sink, status: int, retry: bool
-) -> None:
-    sink.status = status
-    with pytest.raises(DeliveryFailed) as caught:
-        await WebhookChannel(sink.url).send(Message("i", "t", "x", {}))
-    assert caught.value.retry is retry
-    assert len(sink.requests) == 1
-
-
-async def test_a_webhook_that_is_away_is_worth_a_retry() -> None:
-    with pytest.raises(DeliveryFailed) as caught:
-        await WebhookChannel("http://127.0.0.1:9/hook").send(Message("i", "t", "x", {}))
-    assert caught.value.retry
-
-
-@pytest.mark.parametrize(
-    ("channel", "told"),
-    [
-        ("{type: pigeon}", "type must be one of terminal, webhook"),
-        ("{type: webhook}", "the key 'url' is missing"),
-        ("{type: webhook, url: ftp://x}", "is no address; write https://host/path"),
-        ("{type: webhook, url: 'http://u:p@x/'}", "name and password do not belong into the address"),
-        ("{type: webhook, url: 'http://x/', secret: abc}", "a secret must not stand here in clear"),
-        ("{type: terminal, colour: red}", "unknown key 'colour'"),
-    ],
-)
-def test_a_wrong_channel_is_refused_at_the_door(channel: str, told: str) -> None:
-    document = parse_document(f"version: 1\nchannels:\n  hook: {channel}\n".encode(), "devices.yaml")
-    with pytest.raises(ConfigError) as caught:
-        build_site(document, [check_channels])
-    assert "devices.yaml:3: channel 'hook': " in str(caught.value)
-    assert told in str(caught.value)
-
-
-def test_the_channels_of_a_good_file_open() -> None:
-    document = parse_document(
-        b"version: 1\nchannels:\n  a: {type: terminal}\n  b: {type: webhook, url: 'https://x/'}\n", "d"
-    )
-    assert set(open_channels(build_site(document, [check_channels]))) == {"a", "b"}
+    assert notifier.counts["put aside by desk"] == 1
+    aside, sent = keeper.records("receipts")
+    assert (aside["state"], aside["why"], aside["ident"]) == ("not delivered", "wrong key", "a1:firing")
+    assert (sent["state"], sent["receipt"]) == ("sent", "receipt 1")

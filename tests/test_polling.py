@@ -16,10 +16,11 @@ from building.readings import Grade, Reading
 from building.site import Site
 from collector.asking import read_once
 from collector.health import DeviceHealth, LinkHealth
-from collector.polling import LinkPoller, Pace
+from collector.polling import LinkPoller
 from collector.profiles import load_profile
 from collector.service import Collector
 from collector.stream import Stream, Subscription
+from collector.targets import Pace
 from tests.parts import eventually, free_port
 from tests.wire_parts import SDM120, Image, MeterServer, floats, image, meters
 
@@ -118,6 +119,30 @@ async def test_slow_points_have_their_own_period() -> None:
         energy = [reading for reading in one.readings if "energy_import" in reading.values]
         assert (len(power), len(energy)) == (6, 1)
         assert set(energy[0].values) == {"energy_import", "energy_export"}
+
+
+async def test_the_identity_is_asked_once_a_day_and_another_serial_number_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    site = meters({"id": "a", "unit": 1, "profile": "abb_b23"}, every="10m")
+    serial = {(3, 0x8900): 0x0012, (3, 0x8901): 0x3456}
+
+    class Anything(dict[tuple[int, int], int]):
+        def __missing__(self, key: tuple[int, int]) -> int:
+            return 0
+
+    async with bench(site, {1: Anything(serial)}) as one:
+        for _ in range(26 * 6):
+            await one.advance(600 * SECOND)
+        asked = [request for request in one.line.asked if request[2] <= 0x8900 < request[2] + request[3]]
+        assert len(asked) == 2
+        assert one.health["a"].identity == {"serial_number": 0x123456}
+        assert "not the one it was" not in caplog.text
+        one.line.units[1][3, 0x8901] = 0x3457  # type: ignore[index]
+        for _ in range(24 * 6):
+            await one.advance(600 * SECOND)
+        assert "serial_number 1193047, was 1193046" in caplog.text
+        assert all("serial_number" not in reading.values for reading in one.readings)
 
 
 async def test_what_was_missed_during_a_pause_is_counted_and_not_caught_up_with() -> None:
@@ -347,6 +372,117 @@ async def test_a_dead_line_is_one_event_for_all_behind_it(caplog: pytest.LogCapt
         assert all(one.of(f"m{n}")[-1].values for n in range(1, 6))
 
 
+async def test_a_gateway_behind_which_nobody_answers_is_one_event(caplog: pytest.LogCaptureFixture) -> None:
+    site = meters(*({"id": f"m{n}", "unit": n} for n in range(1, 31)), every="10s")
+    async with bench(site, dict.fromkeys(range(1, 31), SDM120)) as one:
+        await one.advance(20 * SECOND)
+        one.line.trouble = silent(*range(1, 31))
+        for _ in range(1200):
+            await one.advance(SECOND)
+        assert sum(not reading.values for reading in one.readings) == 30
+        told = [record.message for record in caplog.records]
+        assert told == ["link line is down: none of the 30 devices behind it answers; check its bus and its power"]
+        assert len(one.line.asked) < 400
+        one.line.trouble = silent(7)
+        for _ in range(330):
+            await one.advance(SECOND)
+        told = [record.message for record in caplog.records][1:]
+        assert told[0].startswith("link line is back after 2")
+        assert told[1].startswith("device m7 is silent")
+        assert len(told) == 2
+        assert all(bool(one.of(f"m{n}")[-1].values) is (n != 7) for n in range(1, 31))
+
+
+async def test_a_silent_device_beside_one_that_speaks_is_its_own_event_even_when_that_is_seldom_asked(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    site = meters({"id": "dead", "unit": 1}, {"id": "seldom", "unit": 2, "every": "15m"}, every="10s")
+    async with bench(site, {1: SDM120, 2: SDM120}) as one:
+        await one.advance(20 * SECOND)
+        one.line.trouble = silent(1)
+        for _ in range(60):
+            await one.advance(SECOND)
+        assert one.link_health.down_since is None
+        assert [reading.values for reading in one.of("dead")[-1:]] == [{}]
+        assert "device dead is silent" in caplog.text
+
+
+@pytest.mark.parametrize("by", [-3600 * SECOND, 3600 * SECOND])
+async def test_a_clock_that_is_set_moves_the_stamps_and_not_the_schedule(by: int) -> None:
+    async with bench(meters({"id": "a", "unit": 1}, every="10s"), {1: SDM120}) as one:
+        await one.advance(25 * SECOND)
+        one.clock.set_by(by)
+        for _ in range(30):
+            await one.advance(SECOND)
+        first, *_, last = [reading.taken_at for reading in one.readings]
+        assert len(one.readings) == 6
+        assert last - first == 50 * SECOND + by
+        assert one.health["a"].missed == 0
+
+
+async def test_an_aligned_device_follows_a_clock_that_is_set() -> None:
+    async with bench(meters({"id": "a", "unit": 1, "aligned": True}, every="60s"), {1: SDM120}) as one:
+        await one.advance(60 * SECOND)
+        one.clock.set_by(-20_500)
+        for _ in range(240):
+            await one.advance(SECOND)
+        assert [reading.taken_at % (60 * SECOND) for reading in one.readings][-3:] == [0, 0, 0]
+
+
+async def test_with_several_requests_in_flight_the_blocks_of_a_poll_are_asked_at_once() -> None:
+    site = meters({"id": "a", "unit": 1}, every="10s")
+    under_way = most = 0
+
+    class Wide(Line):
+        async def read(self, unit: int, function: int, address: int, count: int) -> bytes:
+            nonlocal under_way, most
+            under_way += 1
+            most = max(most, under_way)
+            await asyncio.sleep(0)
+            under_way -= 1
+            return await super().read(unit, function, address, count)
+
+    readings: list[Reading] = []
+
+    async def publish(batch: list[Reading]) -> None:
+        readings.extend(batch)
+
+    clock = ManualClock(0)
+    known = [(site.devices[0], load_profile("eastron_sdm120"), DeviceHealth("line"))]
+    line, health = Wide({1: SDM120}), LinkHealth()
+    poller = LinkPoller("line", line, known, clock, publish, Pace.of(clock, 1.0), health, in_flight=4)
+    task = asyncio.create_task(poller.run())
+    await _settle()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert most == 2
+    assert len(readings[0].values) == 9
+
+
+async def test_a_device_with_nothing_but_failures_of_its_own_is_told_once_and_asked_more_seldom(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with bench(meters({"id": "a", "unit": 1}, every="2s"), {1: SDM120}) as one:
+        one.line.trouble = lambda *_: MeterRefused(4, "reports a failure of its own (exception 4)")
+        for _ in range(300):
+            await one.advance(SECOND)
+        assert sum("failure of its own" in record.message for record in caplog.records) == 1
+        assert len(one.line.asked) < 30
+        assert one.health["a"].silent_since is None, "it answers: it is not silent"
+        one.line.trouble = lambda *_: None
+        for _ in range(300):
+            await one.advance(SECOND)
+        assert len(one.readings[-1].values) == 9
+        assert one.health["a"].errors["exception 4"] > 5
+
+
+async def test_what_a_profile_asks_in_the_wrong_table_is_told_as_such(caplog: pytest.LogCaptureFixture) -> None:
+    async with bench(meters({"id": "a", "unit": 1}, every="10s"), {1: SDM120}) as one:
+        one.line.trouble = lambda *_: MeterRefused(1, "does not know this kind of read (exception 1)")
+        await one.advance(10 * SECOND)
+        assert "the profile may not fit: try one whose table: is holding" in caplog.text
+
+
 # -- over sockets, through the collector ------------------------------------------------------------------------------
 
 
@@ -404,6 +540,31 @@ async def test_the_collector_leaves_nothing_behind_when_it_ends() -> None:
         async with Collector(meters({"id": "a", "unit": 1}), SystemClock(), Stream(), endpoints={"line": server.url}):
             await eventually(lambda: server.requests, "the first request")
         await eventually(lambda: asyncio.all_tasks() - before == set() or not server._writers, "the connection's end")
+
+
+async def test_the_collector_ends_even_when_a_library_swallows_the_cancel() -> None:
+    """asyncio.wait_for of Python 3.11 loses a cancel that comes together with the answer."""
+    stubborn = 0
+
+    class Line:
+        async def read(self, unit: int, function: int, address: int, count: int) -> bytes:
+            nonlocal stubborn
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                stubborn += 1
+            return bytes(2 * count)
+
+        async def close(self) -> None:
+            pass
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("collector.service.line_for", lambda *_, **__: Line())
+        patch.setattr("collector.service._CANCEL_AGAIN", 0.01)
+        async with asyncio.timeout(10):
+            async with Collector(meters({"id": "a", "unit": 1}, every="100ms"), SystemClock(), Stream()):
+                await asyncio.sleep(0)
+    assert stubborn == 2  # and the third cancel found the poller between two polls
 
 
 async def test_read_once_gives_the_reading_and_the_raw_words() -> None:

@@ -10,10 +10,11 @@ import pytest
 from building.document import Document, parse_document, read_document
 from building.errors import ConfigError
 from building.site import Device, build_site
-from collector.decoding import decode_registers
+from collector.decoding import decode_blocks
 from collector.payloads import topics_of
 from collector.planning import limits_of, plan, points_of
 from collector.profiles import FOLDER, check_profiles, load_profile, parse_profile, profile_names
+from collector.profiles.listing import meters_page
 from collector.service import check_links
 
 RECORDINGS = Path(__file__).parent / "recordings"
@@ -30,11 +31,10 @@ def test_a_recording_decodes_to_the_readings_beside_it(path: Path) -> None:
     device = Device.model_validate({"id": "d", "kind": "electricity", **recording.get("device", {})})
     values: dict[str, float | str] = {}
     flaws: set[str] = set()
-    for block in recording.get("blocks", ()):
-        data = bytes.fromhex(block["words"])
-        found, wrong = decode_registers(profile, device, block["function"], block["address"], data)
-        values |= found
-        flaws |= set(wrong)
+    blocks = [(one["function"], one["address"], bytes.fromhex(one["words"])) for one in recording.get("blocks", ())]
+    found, wrong, _ = decode_blocks(profile, device, blocks)
+    values |= found
+    flaws |= set(wrong)
     readers = dict(topics_of(profile, device, ZoneInfo("Asia/Shanghai")))
     for message in recording.get("messages", ()):
         decoded = readers[message["topic"]].decode(message["payload"].encode())
@@ -132,9 +132,9 @@ version: 1
 links:
   - {id: gateway, modbus: "tcp://127.0.0.1:502"}
   - {id: broker, mqtt: "mqtt://127.0.0.1"}
-  - {id: bus, modbus: "rtu:///dev/ttyUSB0"}
-  - {id: five, mqtt: "mqtt://127.0.0.2", version: "5"}
-  - {id: fast, modbus: "tcp://127.0.0.3:502", in_flight: 4}
+  - {id: bus, modbus: "rtu:///dev/ttyUSB0", in_flight: 4}
+  - {id: five, mqtt: "mqtt://127.0.0.2", version: "5", ca: ca.pem}
+  - {id: fast, mqtt: "mqtts://127.0.0.3", certificate: own.pem}
 devices:
   - {id: a, kind: electricity, profile: eastron_sdm999, link: gateway, unit: 1}
   - {id: b, kind: electricity, profile: eastron_sdm120, link: broker, topic: b}
@@ -150,7 +150,7 @@ def test_every_wrong_use_of_a_profile_in_a_site_is_told_with_line_and_device() -
         build_site(document(SITE, "devices.yaml"), [check_profiles, check_links])
     problems = refused.value.problems
     for line, device, sentence in (
-        (9, "a", "there is no profile 'eastron_sdm999'; known are eastron_sdm120"),
+        (9, "a", "there is no profile 'eastron_sdm999'; did you mean eastron_sdm"),
         (10, "b", "needs a link with modbus:"),
         (11, "c", "add litres_per_pulse"),
         (12, "d", "is for electricity"),
@@ -158,12 +158,24 @@ def test_every_wrong_use_of_a_profile_in_a_site_is_told_with_line_and_device() -
         (14, "f", "'+' and '#' are not allowed"),
     ):
         assert any(f":{line}: device '{device}': " in one and sentence in one for one in problems), (sentence, problems)
-    assert any(":5: link 'bus': " in one and "is not spoken" in one for one in problems)
-    assert any(":6: link 'five': MQTT 5 is not spoken" in one for one in problems)
-    assert any(":7: link 'fast': one request at a time" in one for one in problems)
+    assert any(":5: link 'bus': several requests at once" in one for one in problems)
+    assert any(":6: link 'five': ca: is for mqtts://" in one for one in problems)
+    assert any(":7: link 'fast': certificate: needs key:" in one for one in problems)
     assert len(problems) == 9
 
 
 def test_pages_hold_what_a_person_can_read_in_a_minute() -> None:
     for path in FOLDER.glob("*.yaml"):
         assert len(path.read_text("utf-8").splitlines()) < 80, path.name
+
+
+def test_the_list_of_devices_is_as_the_pages_are() -> None:
+    told = (Path(__file__).parents[1] / "docs" / "meters.md").read_text("utf-8")
+    assert told == meters_page(), "make it anew: python -m collector.profiles.listing > docs/meters.md"
+
+
+def test_the_page_of_the_guide_is_right(tmp_path: Path) -> None:
+    guide = (Path(__file__).parents[1] / "docs" / "new-meter.md").read_text("utf-8")
+    page = guide.split("```yaml\n")[1].split("```")[0]
+    (tmp_path / "my_meter.yaml").write_text(page, encoding="utf-8")
+    assert load_profile("my_meter", tmp_path).quantities == ("voltage", "active_power", "energy_import")

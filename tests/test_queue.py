@@ -101,26 +101,119 @@ def test_the_newest_segment_can_be_taken_first(tmp_path: Path) -> None:
     assert numbers_in(queue) == list(range(30))
 
 
-def test_beyond_the_quota_the_oldest_goes_and_is_counted_and_told(
+def readings_in(queue: DurableQueue) -> list[Reading]:
+    found: list[Reading] = []
+    while (taken := queue.take()) is not None:
+        found += [reading for body in taken.bodies for reading in unpack(body).readings]
+        queue.acknowledge(taken)
+    return found
+
+
+def minutes(device: str, count: range) -> list[Reading]:
+    """A counter that rises by 1 each minute, a gauge that alternates, and a state."""
+    return [
+        Reading(device, START + n * 60_000, {"energy_import": float(n), "active_power": 100.0 * (n % 2), "on": 1.0})
+        for n in count
+    ]
+
+
+def test_beyond_the_quota_the_oldest_is_folded_to_means_counted_and_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    queue = DurableQueue(tmp_path, segment_bytes=2_000, quota_bytes=10_000)
-    with caplog.at_level(logging.ERROR):
-        fill(queue, range(100))
-    dropped = queue.status().dropped
-    assert dropped > 0
-    assert sum(path.stat().st_size for path in tmp_path.glob("*.seg")) <= 10_000
+    queue = DurableQueue(tmp_path, segment_bytes=20_000, quota_bytes=100_000)
+    with caplog.at_level(logging.WARNING):
+        for hour in range(48):
+            batch = minutes("main", range(hour * 60, hour * 60 + 60))
+            queue.append(pack_readings(batch), 60, batch[0].taken_at, batch[0].taken_at)
+    assert sum(path.stat().st_size for path in tmp_path.glob("*.seg")) <= 100_000
+    status = queue.status()
+    assert status.dropped == 0
+    assert status.folded > 0
+    assert status.readings + status.folded == 48 * 60
+    assert "were folded to" in caplog.text
     assert "raise store.queue in devices.yaml" in caplog.text
-    assert numbers_in(queue) == list(range(dropped, 1000))
+    found = readings_in(queue)
+    assert len(found) == status.readings
+    folded = [one for one in found if one.quality.reason]
+    assert {one.quality.reason for one in folded} == {"folded to 15m"}
+    for one in folded:  # the counter is that of the stamp; the mean is over what was folded
+        assert one.values["energy_import"] == (one.taken_at - START) / 60_000
+        assert one.values["on"] == 1.0
+    whole = [one for one in folded if (one.taken_at - START) % 900_000 == 0]
+    assert len(whole) > 0.7 * len(folded)
+    assert sum(abs(float(one.values["active_power"]) - 50.0) < 5.0 for one in whole) > 0.6 * len(
+        whole
+    )  # or cut by a file
+    queue.close()
 
 
-def test_what_is_older_than_the_hours_allowed_goes(tmp_path: Path) -> None:
+def test_what_is_folded_to_hours_already_goes_when_even_that_is_too_much(tmp_path: Path) -> None:
+    queue = DurableQueue(tmp_path, segment_bytes=5_000, quota_bytes=20_000)
+    for hour in range(24 * 30):
+        batch = minutes("main", range(hour * 60, hour * 60 + 60, 5))
+        queue.append(pack_readings(batch), len(batch), batch[0].taken_at, batch[0].taken_at)
+    status = queue.status()
+    assert status.dropped > 0
+    assert status.readings + status.folded + status.dropped == 24 * 30 * 12
+    assert {one.quality.reason for one in readings_in(queue)} >= {"folded to 1h", ""}
+    queue.close()
+
+
+def test_folded_files_survive_a_restart_and_a_kill_in_the_middle_of_folding(tmp_path: Path) -> None:
+    queue = DurableQueue(tmp_path, segment_bytes=20_000, quota_bytes=100_000)
+    for hour in range(48):
+        batch = minutes("main", range(hour * 60, hour * 60 + 60))
+        queue.append(pack_readings(batch), 60, batch[0].taken_at, batch[0].taken_at)
+    waiting = queue.status()[:3]
+    folded = next(path for path in tmp_path.glob("*.seg") if "-" in path.stem)
+    folded.with_name(f"{folded.stem.partition('-')[0]}.seg").write_bytes(b"")  # the file it came from, not yet removed
+    (tmp_path / "0000000099-900.new").write_bytes(b"half")
+    again = DurableQueue(tmp_path, segment_bytes=20_000, quota_bytes=100_000)
+    assert again.status()[:3] == waiting
+    again.close()
+
+
+def test_what_was_put_in_longer_ago_than_the_hours_allowed_is_folded(tmp_path: Path) -> None:
     queue = DurableQueue(tmp_path, segment_bytes=100, quota_hours=10)
     for hour in range(30):
-        queue.append(b"x" * 100, 1, START + hour * 3_600_000)
-    assert 10 <= queue.status().readings <= 12
-    assert queue.status().readings + queue.status().dropped == 30
+        batch = minutes("main", range(hour * 60, hour * 60 + 60))
+        queue.append(pack_readings(batch), 60, batch[0].taken_at, batch[0].taken_at)
+    raw = [one for one in readings_in(queue) if not one.quality.reason]
+    assert 10 * 60 <= len(raw) <= 12 * 60
     queue.close()
+
+
+def test_a_stamp_from_the_future_or_from_1970_costs_nothing(tmp_path: Path) -> None:
+    queue = DurableQueue(tmp_path, segment_bytes=100, quota_hours=10)
+    for hour, stamp in enumerate((START, START + 10**12, 0, START + 1, START + 2)):
+        batch = [Reading("main", stamp, {"active_power": 1.0})]
+        queue.append(pack_readings(batch), 1, stamp, START + hour)
+    assert queue.status().folded == queue.status().dropped == 0
+    assert len(readings_in(queue)) == 5
+    queue.close()
+
+
+def test_history_holds_what_was_acknowledged_until_it_is_old_enough_also_after_a_kill(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = DurableQueue(tmp_path, segment_bytes=2_000, keep_for=15 * 60_000)
+    for minute in range(10):
+        batch = minutes("main", range(minute, minute + 1))
+        queue.append(pack_readings(batch), 1, batch[0].taken_at, batch[0].taken_at)
+    assert len(readings_in(queue)) == 10
+    assert list(queue.history(START + 5 * 60_000)) == minutes("main", range(5, 10))
+    again = DurableQueue(tmp_path, segment_bytes=2_000, keep_for=15 * 60_000)  # the first was never closed
+    assert list(again.history(START)) == minutes("main", range(10))
+    assert again.take() is None
+    monkeypatch.setattr("collector.storing.queue._START_GRACE", 0.0)
+    for minute in range(10, 60):
+        batch = minutes("main", range(minute, minute + 1))
+        again.append(pack_readings(batch), 1, batch[0].taken_at, batch[0].taken_at)
+        readings_in(again)
+    left = list(again.history(0))
+    assert left[-16:] == minutes("main", range(44, 60))
+    assert len(left) < 40
+    again.close()
 
 
 @given(cut=st.integers(min_value=0, max_value=3_000))

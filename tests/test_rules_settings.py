@@ -54,4 +54,5 @@ def test_every_page_is_complete_in_both_languages_and_its_defaults_are_in_range(
             assert text.zh
             assert text.en
         assert all(p.low <= p.default <= p.high for p in rule.parameters)
-        assert rule.parameter("after") is not None
+        assert rule.kinds
+        assert rule.quantities

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable
+import socket
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,11 @@ from building.clock import ManualClock
 from building.errors import StoreAway, StoreRefused
 from building.readings import Reading
 from building.site import InfluxSettings, Secret, Site
-from collector.storing import DATABASE, StoredReadings, Storing
-from collector.storing.refused import WhollyRefused
+from collector.storing import DATABASE, EmbeddedStore, InfluxStore, StoredReadings, Storing
+from collector.storing.packing import StoredPoint
+from collector.storing.refused import Refused, WhollyRefused
 from tests.parts import Influxd, VictoriaMetrics, eventually
-from tests.storing_parts import START, Batches, MemoryStore, alert, every_kind_of_reading, small_site
+from tests.storing_parts import START, Batches, Influxd2, MemoryStore, alert, every_kind_of_reading, small_site
 
 Points = Callable[[], list[tuple[int, float]]]
 
@@ -29,7 +32,14 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("collector.storing.service._LONGEST_DELAY", 0.05)
 
 
-@pytest.fixture(params=["embedded", "influxdb 1.6.7", "influxdb-client"])
+@pytest.fixture
+def influxd2(tmp_path: Path) -> Iterator[Influxd2]:
+    """A real InfluxDB 2.x, where the environment names one."""
+    with Influxd2(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture(params=["embedded", "influxdb 1.6.7", "influxdb-client", "influxdb 2"])
 def any_store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Site, Points]:
     """A site that stores in one of the stores, and a way to read back what ``main``'s active power was."""
     if request.param == "embedded":
@@ -38,6 +48,11 @@ def any_store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytes
         server: Influxd = request.getfixturevalue("influxd")
         settings = InfluxSettings(url=server.url, database=server.database)
         return small_site(influxdb=settings), lambda: _influx_points(server)
+    if request.param == "influxdb 2":
+        second: Influxd2 = request.getfixturevalue("influxd2")
+        monkeypatch.setenv("TEST_INFLUX_TOKEN", second.token)
+        settings = InfluxSettings(url=second.url, token=Secret("${TEST_INFLUX_TOKEN}"), bucket="energy", gzip=True)
+        return small_site(influxdb=settings), lambda: _second_points(second)
     metrics: VictoriaMetrics = request.getfixturevalue("victoria_metrics")
     monkeypatch.setenv("TEST_INFLUX_TOKEN", "t")
     settings = InfluxSettings(url=metrics.url, token=Secret("${TEST_INFLUX_TOKEN}"), bucket="energy", org="o")
@@ -52,6 +67,11 @@ def _embedded_points(path: Path) -> list[tuple[int, float]]:
 
 def _influx_points(server: Influxd) -> list[tuple[int, float]]:
     rows = server.query("SELECT active_power FROM electricity WHERE device = 'main'")
+    return [(row["time"], row["active_power"]) for row in rows]
+
+
+def _second_points(server: Influxd2) -> list[tuple[int, float]]:
+    rows = server.query("SELECT active_power FROM electricity WHERE device = 'main'", "energy")
     return [(row["time"], row["active_power"]) for row in rows]
 
 
@@ -76,6 +96,29 @@ async def test_what_the_stream_gives_is_in_every_store_unaltered_and_once(
         assert storing.status().written == 7_000 + 100 + len(every_kind_of_reading()) - 1
         assert storing.status().refused == 0
     assert points() == [(reading.taken_at, reading.values["active_power"]) for reading in watts(range(7_000))]
+
+
+async def test_one_series_can_be_read_back_from_every_store(
+    any_store: tuple[Site, Points], tmp_path: Path, clock: ManualClock
+) -> None:
+    site, _ = any_store
+    if site.store.influxdb is not None and site.store.influxdb.org == "o":
+        pytest.skip("victoria-metrics has no InfluxQL")
+    odd = Reading("表 1,a=b", START + 5, {"active_power": 7.5})
+    source = Batches([*watts(range(10)), odd])
+    point = StoredPoint("interval", {"scope": "zone", "zone": "3 '0\\1"}, {"energy": 1, "state": "measured"}, START)
+    async with Storing(site, clock, tmp_path / "data", source) as storing:
+        await storing.write_points([point])
+        await eventually(lambda: source.acknowledged == 1, "the batch to be on disk")
+        await storing.settled()
+        store = storing.store
+        assert isinstance(store, EmbeddedStore | InfluxStore)
+        times, values = await asyncio.to_thread(store.read, "main", "active_power", START + 2, START + 5)
+        assert (times.tolist(), values.tolist()) == ([START + 2, START + 3, START + 4], [1.0, 1.5, 2.0])
+        times, values = await asyncio.to_thread(store.read, "表 1,a=b", "active_power", 0, START + 10)
+        assert (times.tolist(), values.tolist()) == ([START + 5], [7.5])
+        assert len((await asyncio.to_thread(store.read, "room", "co2", START, START + 5))[0]) == 0
+        assert storing.status().refused == 0
 
 
 async def test_with_the_store_away_nothing_stops_and_nothing_is_lost(
@@ -203,3 +246,117 @@ async def test_hours_tell_how_far_back_the_queue_reaches(tmp_path: Path, clock: 
         source.put([Reading("main", clock.now() - 7_200_000, {"active_power": 1.0})])
         await eventually(lambda: source.acknowledged, "the batch to be on disk")
         assert storing.status().hours == pytest.approx(2)
+
+
+async def test_what_was_refused_can_be_sent_again(
+    tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("collector.storing.service._LOOK_AFTER", 0.05)
+    store, source = MemoryStore(), Batches(every_kind_of_reading())
+    store.fault = StoreRefused("not today")
+    point = StoredPoint("collector", {"link": "bus"}, {"requests": 1.0}, START)
+    async with Storing(small_site(), clock, tmp_path, source, store=store) as storing:
+        await storing.write_alerts([alert()])
+        await storing.write_points([point])
+        await eventually(lambda: source.acknowledged, "the batch to be on disk")
+        await storing.settled()
+        elsewhere = Refused(tmp_path / "refused")
+        assert elsewhere.reasons() == {"not today": len(every_kind_of_reading()) + 2}
+        store.fault = None
+        assert elsewhere.send_again() > 0
+        await eventually(lambda: len(store.stored) == len(every_kind_of_reading()) and store.points, "all of it")
+        await storing.settled()
+    assert sorted(store.stored) == sorted(every_kind_of_reading())
+    assert (store.alerts, store.points) == ([alert()], [point])
+    assert elsewhere.reasons() == {}
+
+
+async def test_a_database_that_hangs_does_not_hold_the_end(tmp_path: Path, clock: ManualClock) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:  # takes connections, and never answers
+        settings = InfluxSettings(url=f"http://127.0.0.1:{listener.getsockname()[1]}")
+        source = Batches(watts(range(10)))
+        async with Storing(small_site(influxdb=settings), clock, tmp_path, source) as storing:
+            await eventually(lambda: source.acknowledged, "the batch to be on disk")
+            connection, _ = await asyncio.to_thread(listener.accept)
+            began = time.monotonic()
+        assert time.monotonic() - began < 4
+        connection.close()
+        assert storing.status().queued == 10
+    store = MemoryStore()
+    async with Storing(small_site(), clock, tmp_path, Batches(), store=store) as storing:
+        await storing.settled()
+    assert store.stored == watts(range(10))
+
+
+async def test_readings_that_no_disk_takes_before_the_end_are_counted_and_told(
+    tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    source = Batches(watts(range(10)), watts(range(10, 17)))
+    with monkeypatch.context() as broken:
+        async with Storing(small_site(), clock, tmp_path, source, store=MemoryStore()) as storing:
+            broken.setattr(storing._queue, "append", full)
+            await asyncio.sleep(0)
+    assert storing.status().lost == 17
+    assert "17 readings could not be put on disk before the end" in caplog.text
+    assert source.acknowledged == 0
+
+
+async def test_history_has_what_the_store_has_and_what_it_has_not(tmp_path: Path, clock: ManualClock) -> None:
+    store, source = MemoryStore(), Batches(watts(range(10)))
+    async with Storing(small_site(), clock, tmp_path, source, store=store) as storing:
+        await eventually(lambda: source.acknowledged, "the batch to be on disk")
+        await storing.settled()
+        store.fault = StoreAway("away")
+        source.put(watts(range(10, 20)))
+        await eventually(lambda: source.acknowledged == 2, "the batch to be on disk")
+        assert list(storing.history(START + 5)) == watts(range(5, 20))
+    async with Storing(small_site(), clock, tmp_path, Batches(), store=MemoryStore()) as storing:
+        assert list(storing.history(START + 5)) == watts(range(5, 20))
+
+
+async def test_a_change_of_an_alert_that_says_no_time_gets_the_moment_it_was_told(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    store = MemoryStore()
+    async with Storing(small_site(), clock, tmp_path, Batches(), store=store) as storing:
+        await storing.write_alerts([alert(), alert("acknowledged")])
+        await storing.settled()
+    assert [one.get("changed") for one in store.alerts] == [None, "2026-07-01T00:00:00+08:00"]
+
+
+async def test_after_an_outage_the_newest_goes_first_and_live_readings_do_not_wait_for_the_backlog(
+    tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("collector.storing.service._AT_ONCE", 10)
+    store, source = MemoryStore(), Batches()
+    store.fault = StoreAway("away")
+    async with Storing(small_site(), clock, tmp_path, source, store=store) as storing:
+        for first in range(0, 300, 10):
+            source.put(watts(range(first, first + 10)))
+        await eventually(lambda: source.acknowledged == 30, "the backlog to be on disk")
+        store.fault = None
+        await eventually(lambda: store.stored, "the store to be back")
+        source.put(watts(range(1_000, 1_010)))
+        await storing.settled()
+    assert sorted(store.stored) == watts(range(300)) + watts(range(1_000, 1_010))
+    assert store.stored.index(watts(range(1_000, 1_001))[0]) < 300
+
+
+async def test_the_status_file_tells_another_process_how_storing_fares(tmp_path: Path, clock: ManualClock) -> None:
+    store, source = MemoryStore(), Batches()
+    store.fault = StoreAway("the database is away")
+    async with Storing(small_site(), clock, tmp_path, source, store=store) as storing:
+        source.put(watts(range(50)))
+        await eventually(lambda: storing.status().queued == 50, "the batch")
+        await clock.advance(60_000)
+        status = storing.status()
+        assert status.rate == pytest.approx(50 / 60)
+        assert status.room_hours is not None
+        assert status.room_hours > 100
+        assert status.catch_up_minutes is None
+        assert json.loads((tmp_path / "status.json").read_bytes())["running"] is True
+    told = json.loads((tmp_path / "status.json").read_bytes())
+    assert (told["running"], told["queued"], told["away"]) == (False, 50, "the database is away")

@@ -10,14 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from building.errors import InputError, StoreAway, StoreRefused
 from building.readings import Reading
+from building.site import Retention
 from collector.storing import DATABASE, EmbeddedStore, StoredReadings
 from collector.storing.blocks import decode_floats, decode_times, encode_floats, encode_times
+from collector.storing.packing import StoredPoint
 from tests.parts import ROOT
 from tests.storing_parts import START, alert, every_kind_of_reading, numbered
 
@@ -224,6 +226,68 @@ def test_a_damaged_file_is_put_aside_and_a_new_one_begun(tmp_path: Path) -> None
 def test_reading_where_nothing_was_ever_stored_says_so(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no readings"):
         StoredReadings(tmp_path / DATABASE)
+
+
+def test_points_that_are_no_readings_are_kept_and_intervals_are_left_to_the_ledger(tmp_path: Path) -> None:
+    point = StoredPoint("collector", {"link": "bus 1"}, {"requests": 4.0, "state": "good"}, START)
+    with EmbeddedStore(tmp_path / DATABASE) as store:
+        store.write_points([point, point, StoredPoint("interval", {}, {"energy": 1.0}, START)])
+    with StoredReadings(tmp_path / DATABASE) as reader:
+        assert reader.points("collector", *EVER) == [point]
+        assert reader.points("interval", *EVER) == []
+    with EmbeddedStore(tmp_path / DATABASE) as store:
+        store.fold(START + 8 * 86_400_000, Retention())
+    with StoredReadings(tmp_path / DATABASE) as reader:
+        assert reader.points("collector", *EVER) == []
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 1 << 30))
+def test_old_readings_are_folded_and_what_counters_and_means_say_stays(
+    tmp_path_factory: pytest.TempPathFactory, seed: int
+) -> None:
+    chance, day = random.Random(seed), 86_400_000
+    path = tmp_path_factory.mktemp("fold") / DATABASE
+    start, total, readings = START // day * day, 0.0, []
+    for minute in range(0, 6 * 1440, chance.choice((3, 5, 7))):
+        total += chance.random()
+        values = {"energy_import": total, "active_power": chance.uniform(0, 100), "on": float(chance.random() < 0.5)}
+        readings.append(Reading("main", start + minute * 60_000, values))
+    with pytest.MonkeyPatch.context() as monkeypatch, EmbeddedStore(path, power_safe=False) as store:
+        shrink(monkeypatch)
+        for first in range(0, len(readings), 50):
+            store.write(readings[first : first + 50])
+        keep = Retention(raw_days=2, quarter_days=4)
+        while store.fold(start + 6 * day, keep):
+            pass
+        folded = list(store.readings(start, start + 6 * day))
+        while store.fold(start + 60 * day, keep):
+            assert store.lasts()["main", "energy_import"] == (readings[-1].taken_at, total)
+    assert folded[-1] == readings[-1]
+    assert len(folded) < len(readings)
+    given_by = {one.taken_at: one.values for one in readings}
+    for one in folded:
+        assert one.values["energy_import"] == given_by[one.taken_at]["energy_import"]
+        assert one.values["on"] == given_by[one.taken_at]["on"]
+    hour = 3_600_000
+    for at in range(start + hour, start + day, hour):
+        told = [one.values["active_power"] for one in folded if at < one.taken_at <= at + hour]
+        fine = [one.values["active_power"] for one in readings if at < one.taken_at <= at + hour]
+        if len(told) == 1 and len(fine) > 1:
+            assert min(fine) <= told[0] <= max(fine)  # type: ignore[type-var, operator]
+
+
+def test_a_store_of_the_first_version_is_opened_and_brought_up_to_date(tmp_path: Path) -> None:
+    with EmbeddedStore(tmp_path / DATABASE) as store:
+        store.write([numbered(number) for number in range(6_000)])
+    with sqlite3.connect(tmp_path / DATABASE) as old:
+        old.execute("ALTER TABLE blocks DROP COLUMN fold")
+        old.execute("DROP TABLE points")
+        old.execute("PRAGMA user_version = 1")
+    with EmbeddedStore(tmp_path / DATABASE) as store:
+        store.write([numbered(number) for number in range(6_000, 12_000)])
+        assert store.count() == 12_000
+        assert store.fold(START + 10**12, Retention(raw_days=1)) > 0
 
 
 def test_alert_changes_are_kept_once_and_in_order(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
-"""MQTT through paho: its thread reads the socket, batches of messages cross over to the event loop.
+"""MQTT through paho, in the event loop: no thread, and the flood of PUBLISH packets goes past paho's slow reader.
 
-The session is persistent (MQTT 3.1.1, stable client id), and a message of QoS 1 is acknowledged only when whoever took
-the batch says so: until then the broker keeps it. Reconnecting is ours, with growing, random delay.
+paho connects, logs in, subscribes and keeps the connection alive; the bytes come to it through ``MqttSocket``, which
+takes the published messages out on the way. The session is persistent (stable client id), and a message of QoS 1 is
+acknowledged only when whoever took the batch says so: until then the broker keeps it. Reconnecting is ours, with
+growing, random delay.
 """
 
 from __future__ import annotations
@@ -13,23 +15,30 @@ import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, NamedTuple
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from building.errors import LinkDown
+from collector.links.mqtt_socket import AGAIN, RETAINED, MqttSocket, Published, puback
 
 log = logging.getLogger(__name__)
 
-_MOST_WAITING: Final = 20_000  # messages between thread and loop
+_MOST_WAITING: Final = 20_000  # messages read and not yet taken
 _LARGEST_BATCH: Final = 2_000
 _GREETING: Final = 10.0  # real seconds a broker may take to accept
 _KEEPALIVE: Final = 30
 _SHORTEST_DELAY: Final = 1.0
 _LONGEST_DELAY: Final = 60.0
 _TOPICS_AT_ONCE: Final = 200
+_LOOK: Final = 1.0  # real seconds between two looks at the keep-alive
+_NEVER_EXPIRES: Final = 0xFFFFFFFF  # of a session, MQTT 5
+VERSIONS: Final = {"3.1.1": mqtt.MQTTv311, "5": mqtt.MQTTv5}
 
 
 class Message(NamedTuple):
@@ -60,11 +69,18 @@ class Access(NamedTuple):
     key: str | None = None
 
 
+class _Heard(NamedTuple):
+    message: Message
+    session: int
+    mid: int  # 0: nothing to acknowledge
+
+
 class MqttLink:
     """Listens to ``topics`` on one broker; an async context manager.
 
     ``now`` stamps each message on arrival (ms UTC). ``on_state`` is called in the event loop with None when the broker
     has let us in and taken the subscriptions, and with a LinkDown that says why, once, when it cannot be used.
+    ``version`` is 3.1.1 or 5. ``will`` is a topic on which we are said to be ``online`` or ``offline``, retained.
     """
 
     def __init__(
@@ -78,6 +94,8 @@ class MqttLink:
         now: Callable[[], int],
         on_state: Callable[[LinkDown | None], None],
         persistent: bool = True,
+        version: str = "3.1.1",
+        will: str | None = None,
     ) -> None:
         self.address = f"{host}:{port}"
         self.dropped = 0
@@ -86,33 +104,35 @@ class MqttLink:
         self._access = access
         self._now = now
         self._on_state = on_state
-        self._inbox: deque[tuple[Message, int, int, int]] = deque()
+        self._five = version == "5"
+        self._persistent = persistent
+        self._will = will
+        self._inbox: deque[_Heard] = deque()
         self._filled = asyncio.Event()
         self._changed = asyncio.Event()
-        self._woken = False
         self._session = 0
         self._unanswered = 0  # subscriptions the broker has not confirmed yet
         self._accepted = False
         self._reason = ""
         self._down_told = False
-        self._client = mqtt.Client(
+        self._socket: MqttSocket | None = None
+        self._client = _Client(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
-            clean_session=not persistent,
-            protocol=mqtt.MQTTv311,
+            clean_session=None if self._five else not persistent,
+            protocol=VERSIONS[version],
             reconnect_on_failure=False,
             manual_ack=True,
         )
-        # Before connecting: a persistent session delivers what waited the moment it is resumed.
-        self._client.on_message = self._on_message
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = self._on_subscribe
         self._client.on_disconnect = self._on_disconnect
         if access.username is not None:
             self._client.username_pw_set(access.username, access.password)
+        if will is not None:
+            self._client.will_set(will, b"offline", qos=1, retain=True)
 
     async def __aenter__(self) -> MqttLink:
-        self._loop = asyncio.get_running_loop()
         self._keeper = asyncio.create_task(self._keep_connected(), name=f"mqtt {self.address}")
         return self
 
@@ -122,25 +142,25 @@ class MqttLink:
         self._keeper.cancel()
         with suppress(asyncio.CancelledError):
             await self._keeper
-        await asyncio.to_thread(self._hang_up)
+        if self._will is not None and self._accepted:
+            self._client.publish(self._will, b"offline", qos=0, retain=True)  # a will is not sent after a goodbye
+        self._hang_up()
 
     async def batches(self) -> AsyncIterator[Batch]:
         """Messages as they come, without end."""
         while True:
-            self._woken = False
             if not self._inbox:
                 self._filled.clear()
                 await self._filled.wait()
-                continue
             taken = [self._inbox.popleft() for _ in range(min(len(self._inbox), _LARGEST_BATCH))]
-            owed = [(session, mid, qos) for _, session, mid, qos in taken if qos]
-            yield Batch([message for message, *_ in taken], lambda owed=owed: self._acknowledge(owed))  # type: ignore[misc]
+            owed = [(heard.session, heard.mid) for heard in taken if heard.mid]
+            yield Batch([heard.message for heard in taken], partial(self._acknowledge, owed))
 
-    def _acknowledge(self, owed: Sequence[tuple[int, int, int]]) -> None:
-        for session, mid, qos in owed:
-            # What came over an earlier connection is sent again under a number of this one.
-            if session == self._session:
-                self._client.ack(mid, qos)
+    def _acknowledge(self, owed: Sequence[tuple[int, int]]) -> None:
+        # What came over an earlier connection is sent again under a number of this one.
+        numbers = [mid for session, mid in owed if session == self._session]
+        if numbers and self._socket is not None:
+            self._socket.send(b"".join(puback(mid) for mid in numbers))
 
     # -- the connection -----------------------------------------------------------------------------------------------
 
@@ -156,34 +176,60 @@ class MqttLink:
             self._accepted, self._reason = False, ""
             self._changed.clear()
             try:
-                await asyncio.to_thread(self._client.connect, self._host, self._port, _KEEPALIVE)
-                self._client.loop_start()
+                await asyncio.to_thread(self._connect)
+                self._listen()
                 await self._until_gone()
             except ssl.SSLCertVerificationError as error:
                 self._reason = f"its certificate is not trusted ({error.verify_message}); check ca:"
+            except ssl.SSLError as error:
+                self._reason = f"no TLS connection ({error.reason}); check address, certificate: and key:"
             except OSError as error:
                 self._reason = f"no connection ({error}); check address and network"
-            await asyncio.to_thread(self._hang_up)
+            self._hang_up()
             if self._accepted:
                 delay = _SHORTEST_DELAY
             self._tell_down(f"the broker {self.address} cannot be used: {self._reason or 'it closed the connection'}")
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))
             delay = min(2 * delay, _LONGEST_DELAY)
 
+    def _connect(self) -> None:
+        """In a thread, because names and TLS handshakes take their time: the socket, and CONNECT on its way."""
+        if not self._five:
+            self._client.connect(self._host, self._port, _KEEPALIVE)
+            return
+        expiry = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
+        expiry.SessionExpiryInterval = _NEVER_EXPIRES if self._persistent else 0
+        clean = not self._persistent
+        self._client.connect(self._host, self._port, _KEEPALIVE, clean_start=clean, properties=expiry)
+
+    def _listen(self) -> None:
+        opened = self._client.socket()
+        if opened is None:  # it broke while CONNECT was being sent
+            raise ConnectionError("closed at once")
+        assert isinstance(opened, MqttSocket), "paho took another socket than ours"
+        self._socket = opened
+        opened.attach(asyncio.get_running_loop(), self._on_packets, five=self._five)
+
     async def _until_gone(self) -> None:
         """From the greeting to the end of the connection."""
         try:
-            await asyncio.wait_for(self._changed.wait(), _GREETING)
+            async with asyncio.timeout(_GREETING):
+                await self._changed.wait()
         except TimeoutError:
             self._reason = f"it takes the connection but does not answer within {_GREETING:g} s"
             return
         if not self._accepted:
             return
+        if self._will is not None:
+            self._client.publish(self._will, b"online", qos=0, retain=True)
         self._down_told = False
         self._on_state(None)
         self._changed.clear()
-        if self._client.is_connected():
-            await self._changed.wait()
+        while self._client.is_connected() and not self._changed.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK):
+                    await self._changed.wait()
+            self._client.loop_misc()
 
     def _tell_down(self, sentence: str) -> None:
         if not self._down_told:
@@ -192,9 +238,29 @@ class MqttLink:
 
     def _hang_up(self) -> None:
         self._client.disconnect()
-        self._client.loop_stop()
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
 
-    # -- called in paho's thread --------------------------------------------------------------------------------------
+    # -- what comes ---------------------------------------------------------------------------------------------------
+
+    def _on_packets(self, published: list[Published], rest: int) -> None:
+        """Messages that came, and how many packets of other kinds wait in the socket for paho."""
+        for _ in range(rest):  # first: a resumed session sends what waited in one go with its greeting
+            self._client.loop_read()
+        if rest:
+            self._client.loop_write()  # what paho queued in its callbacks
+        if published:
+            at, session, inbox = self._now(), self._session, self._inbox
+            room = _MOST_WAITING - len(inbox)
+            for topic, payload, mid, flags in published:
+                if room <= 0 and not mid:
+                    self.dropped += 1
+                    continue
+                room -= 1
+                message = Message(topic, payload, at, flags & RETAINED != 0, flags & AGAIN != 0)
+                inbox.append(_Heard(message, session, mid))
+            self._filled.set()
 
     def _on_connect(self, client: mqtt.Client, _data: Any, _flags: Any, code: Any, _properties: Any) -> None:
         if code.is_failure:
@@ -208,7 +274,7 @@ class MqttLink:
             if self._topics:
                 return  # let in once the broker has taken the subscriptions
             self._accepted = True
-        self._loop.call_soon_threadsafe(self._changed.set)
+        self._changed.set()
 
     def _on_subscribe(
         self, _client: mqtt.Client, _data: Any, _mid: int, codes: Sequence[Any], _properties: Any
@@ -221,18 +287,15 @@ class MqttLink:
         self._unanswered -= 1
         if self._unanswered == 0:
             self._accepted = True
-            self._loop.call_soon_threadsafe(self._changed.set)
+            self._changed.set()
 
     def _on_disconnect(self, _client: mqtt.Client, _data: Any, _flags: Any, code: Any, _properties: Any) -> None:
         self._reason = self._reason or f"the connection broke ({code})"
-        self._loop.call_soon_threadsafe(self._changed.set)
+        self._changed.set()
 
-    def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
-        if len(self._inbox) >= _MOST_WAITING and message.qos == 0:
-            self.dropped += 1
-            return
-        heard = Message(message.topic, bytes(message.payload), self._now(), message.retain, message.dup)
-        self._inbox.append((heard, self._session, message.mid, message.qos))
-        if not self._woken:
-            self._woken = True
-            self._loop.call_soon_threadsafe(self._filled.set)
+
+class _Client(mqtt.Client):
+    """paho on our socket."""
+
+    def _create_socket(self) -> Any:
+        return MqttSocket(super()._create_socket())

@@ -1,12 +1,14 @@
 """A meter model is a page of data: ``<name>.yaml`` here, or in a folder ``profiles`` beside devices.yaml.
 
 A Modbus page lists ``registers`` (where a quantity stands and how it is written there), an MQTT page ``topics`` (which
-topic carries which quantity, and where in the payload). What the keys mean is said at the fields below. Pages are
-checked when they are loaded, with file and line of every mistake.
+topic carries which quantity, and where in the payload). A DL/T 645 or CJ/T 188 page has ``registers`` too: there a row
+names the data ``item`` it is in, and its address counts bytes within the item. What the keys mean is said at the fields
+below. Pages are checked when they are loaded, with file and line of every mistake.
 """
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property, lru_cache
 from itertools import pairwise
@@ -24,20 +26,34 @@ from collector.units import convertible, units_of
 FOLDER: Final = Path(__file__).parent
 
 Order = Literal["ABCD", "CDAB", "BADC", "DCBA"]
-Table = Literal["coil", "discrete", "holding", "input"]
+Table = Literal["coil", "discrete", "holding", "input", "item", "model"]
+Protocol = Literal["modbus", "mqtt", "dlt645", "cjt188"]
 RegisterType = Literal[
     "bit", "u16", "s16", "u32", "s32", "u64", "s64", "f32", "f64",
     "bcd16", "bcd32", "bcd64", "mod10k_32", "mod10k_48", "mod10k_64", "sm16",
+    "u8", "dec16", "dec24", "dec32", "sdec16", "sdec24", "sdec32",
 ]  # fmt: skip
 
-FUNCTIONS: Final[Mapping[str, int]] = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}
+READ_ITEM: Final = 17
+"""Not Modbus: the read of one data item of DL/T 645 (whose control code it is) or CJ/T 188."""
+
+READ_MODEL: Final = 83
+"""Not Modbus either: registers of a SunSpec model, counted from its head, wherever the device keeps it."""
+
+FUNCTIONS: Final[Mapping[str, int]] = {
+    "coil": 1, "discrete": 2, "holding": 3, "input": 4, "item": READ_ITEM, "model": READ_MODEL,
+}  # fmt: skip
 
 WIDTHS: Final[Mapping[str, int]] = {
     "bit": 1, "u16": 1, "s16": 1, "bcd16": 1, "sm16": 1,
     "u32": 2, "s32": 2, "f32": 2, "bcd32": 2, "mod10k_32": 2, "mod10k_48": 3,
     "u64": 4, "s64": 4, "f64": 4, "bcd64": 4, "mod10k_64": 4,
+    "u8": 1, "dec16": 2, "dec24": 3, "dec32": 4, "sdec16": 2, "sdec24": 3, "sdec32": 4,
 }  # fmt: skip
-"""Registers (or bits) that a value of each type takes."""
+"""Registers (or bits; in items, bytes) that a value of each type takes."""
+
+ITEM_TYPES: Final = ("u8", "dec16", "dec24", "dec32", "sdec16", "sdec24", "sdec32")
+"""Types of data items: decimal digits two to a byte, lowest byte first, ``s`` with the sign in the topmost bit."""
 
 STANDARD_MARKS: Final[Mapping[str, tuple[int, ...]]] = {
     "u16": (0xFFFF,),
@@ -69,11 +85,16 @@ def _word_table(value: object) -> object:
 
 
 class RegisterPoint(_Frozen):
-    """One value in the registers. A row with ``name`` instead of ``quantity`` only helps others (scale factors)."""
+    """One value in the registers.
+
+    A row with ``name`` instead of ``quantity`` helps others (scale factors), or is a detail that ``read`` and
+    ``decode`` show and nobody stores (fan step, fault code).
+    """
 
     quantity: str = ""
     name: str = ""
     address: Annotated[int, Field(ge=0, le=65535)]  # on the wire, from 0
+    item: Annotated[str, Field(pattern="^([0-9A-Fa-f]{4}|[0-9A-Fa-f]{8})?$")] = ""  # data item, or SunSpec model
     type: RegisterType = "u16"
     stride: Annotated[int, Field(ge=0)] = 0  # added once per ``channel`` of the device
     table: Table | None = None  # else the page's
@@ -82,22 +103,34 @@ class RegisterPoint(_Frozen):
     offset: float = 0.0
     unit: str = ""  # as the meter counts; else the quantity's own
     none: Annotated[tuple[int | Literal["standard"], ...], BeforeValidator(_as_tuple)] = ()  # raw: "no value"
-    words: Annotated[Mapping[int, str | int], BeforeValidator(_word_table)] = {}  # raw -> word or state
+    words: Annotated[Mapping[int, str | int | float], BeforeValidator(_word_table)] = {}  # raw -> word or state
     bits: tuple[int, int] | None = None  # (lowest bit, how many) of the raw value
     times: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()  # helper rows to multiply by
     tens: str = ""  # helper row holding a power of ten (SunSpec scale factor)
+    plus: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()  # helper rows to add (tariffs), counted as this
+    form: Literal["plain", "four_quadrant"] = "plain"  # four_quadrant: Schneider's way to write a power factor
+    wraps_at: Annotated[float, Field(gt=0)] | None = None  # raw counter goes to 0 here; else its type says where
     off_by: str = ""  # for mode: the quantity of this page that says 0 while the machine is off
-    group: Literal["fast", "slow"] = "fast"
+    group: Literal["fast", "slow", "identity"] = "fast"  # identity: rows with ``name``, asked once a day
 
     @property
     def width(self) -> int:
         return WIDTHS[self.type]
 
+    @property
+    def helpers(self) -> tuple[str, ...]:
+        """The helper rows this one cannot do without."""
+        return (*self.times, *self.plus, *filter(None, [self.tens]))
+
 
 class TopicPoint(_Frozen):
-    """One value in an MQTT payload. Without ``path`` the whole payload is the value, as text."""
+    """One value in an MQTT payload. Without ``path`` the whole payload is the value, as text.
 
-    quantity: str
+    With ``name`` instead of ``quantity`` it is a detail that ``decode`` shows and nobody stores.
+    """
+
+    quantity: str = ""
+    name: str = ""
     path: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()  # dotted; several: the first that is there
     scale: float = 1.0
     unit: str = ""  # "@TempUnit": what stands at that path of the same payload
@@ -105,6 +138,7 @@ class TopicPoint(_Frozen):
     many: Literal["sum", "mean", "skip"] | None = None  # what a list means when the device has no ``channel``
     text: bool = False  # numbers come as text
     unless: str = ""  # not when this path is in the payload
+    when: Annotated[str, Field(pattern="^([^=]+=[^=]+)?$")] = ""  # only with this word at this path: system_mode=cool
     bare: bool = False  # the payload may also be the bare word or number instead of an object
 
 
@@ -123,8 +157,10 @@ class Profile(_Frozen):
 
     title: str
     source: str
-    protocol: Literal["modbus", "mqtt"]
+    protocol: Protocol
+    models: tuple[str, ...] = ()  # makers' names of the devices it is for
     kinds: tuple[Kind, ...] = ()
+    meter_type: Annotated[int, Field(ge=0, le=0xFF)] = 0x10  # CJ/T 188: 0x10 cold water, 0x20 heat, 0x30 gas
     table: Table = "holding"
     order: Order = "ABCD"
     max_block: Annotated[int, Field(ge=1, le=125)] = 125
@@ -137,7 +173,7 @@ class Profile(_Frozen):
     def quantities(self) -> tuple[str, ...]:
         """What a device of this page can tell."""
         named = [row.quantity for row in self.registers if row.quantity]
-        named += [point.quantity for topic in self.topics for point in topic.values]
+        named += [point.quantity for topic in self.topics for point in topic.values if point.quantity]
         return tuple(dict.fromkeys(named))
 
 
@@ -152,7 +188,9 @@ def profile_names(folder: Path | None = None) -> list[str]:
 def load_profile(name: str, folder: Path | None = None) -> Profile:
     """The page ``name``; a user's own in ``folder`` goes before ours. Raises ConfigError, one sentence per mistake."""
     if name not in profile_names(folder):
-        raise ConfigError(f"there is no profile '{name}'; known are {', '.join(profile_names(folder))}")
+        near = difflib.get_close_matches(name[:60], profile_names(folder), 3)
+        meant = f"did you mean {' or '.join(near)}? " if near else ""
+        raise ConfigError(f"there is no profile '{name}'; {meant}all are listed in docs/meters.md")
     own = folder / f"{name}.yaml" if folder is not None else None
     return _load(own if own is not None and own.is_file() else FOLDER / f"{name}.yaml")
 
@@ -186,10 +224,8 @@ def _problem(document: Document, item: Any) -> str:
 
 
 def _mistakes(profile: Profile) -> Iterator[tuple[Where, str]]:
-    if (profile.protocol == "modbus") != bool(profile.registers) or (profile.protocol == "mqtt") != bool(
-        profile.topics
-    ):
-        yield ("protocol",), "a modbus page has registers:, an mqtt page has topics:, and neither has both"
+    if (profile.protocol == "mqtt") != bool(profile.topics) or (profile.protocol != "mqtt") != bool(profile.registers):
+        yield ("protocol",), "an mqtt page has topics:, any other page has registers:, and none has both"
     for number, row in enumerate(profile.registers):
         for sentence in _row_mistakes(profile, row):
             yield ("registers", number), sentence
@@ -202,8 +238,11 @@ def _mistakes(profile: Profile) -> Iterator[tuple[Where, str]]:
             )
         for place, point in enumerate(topic.values):
             where = ("topics", number, "values", place)
-            for sentence in _quantity_mistakes(point.quantity, point.unit, point.words.values()):
-                yield where, sentence
+            if bool(point.quantity) == bool(point.name):
+                yield where, "a value has either quantity: or name: (a detail nobody stores)"
+            elif point.quantity:
+                for sentence in _quantity_mistakes(point.quantity, point.unit, point.words.values()):
+                    yield where, sentence
 
 
 def _row_mistakes(profile: Profile, row: RegisterPoint) -> Iterator[str]:
@@ -212,13 +251,17 @@ def _row_mistakes(profile: Profile, row: RegisterPoint) -> Iterator[str]:
     if row.quantity:
         yield from _quantity_mistakes(row.quantity, row.unit, row.words.values())
     helpers = {other.name for other in profile.registers if other.name}
-    for helper in (*row.times, *filter(None, [row.tens])):
+    for helper in row.helpers:
         if helper not in helpers:
             yield f"'{helper}' is no helper row; known are {', '.join(sorted(helpers)) or 'none'}"
     if row.off_by and row.off_by not in profile.quantities:
         yield f"off_by: '{row.off_by}' is no quantity of this page"
     if (row.type == "bit") != ((row.table or profile.table) in ("coil", "discrete")):
         yield "type bit belongs to table coil or discrete, and nothing else does"
+    if (row.type in ITEM_TYPES) != (profile.protocol in ("dlt645", "cjt188")):
+        yield f"type {row.type} does not belong to a {profile.protocol} page"
+    if bool(row.item) != ((row.table or profile.table) in ("item", "model")):
+        yield "item: belongs to table item or model, and nothing else does"
     if row.address + row.width > 65536:
         yield "the value runs over the last address, 65535"
     if row.width > profile.max_block:
@@ -228,7 +271,7 @@ def _row_mistakes(profile: Profile, row: RegisterPoint) -> Iterator[str]:
             yield f"the value lies in the hole {first} to {last}"
 
 
-def _quantity_mistakes(name: str, unit: str, words: Iterable[str | int]) -> Iterator[str]:
+def _quantity_mistakes(name: str, unit: str, words: Iterable[str | int | float]) -> Iterator[str]:
     quantity = QUANTITIES.get(name)
     if quantity is None:
         yield f"'{name}' is no quantity; known are {', '.join(QUANTITIES)}"
@@ -244,9 +287,9 @@ def _quantity_mistakes(name: str, unit: str, words: Iterable[str | int]) -> Iter
 def _overlaps(profile: Profile) -> Iterator[tuple[Where, str]]:
     """Two values that share some but not all registers: one address is a slip of the pen."""
     placed = sorted(
-        (row.table or profile.table, row.address, row.address + row.width, number)
+        ((row.table or profile.table) + row.item, row.address, row.address + row.width, number)
         for number, row in enumerate(profile.registers)
-        if row.table not in ("coil", "discrete")
+        if row.table not in ("coil", "discrete") and row.bits is None
     )
     for (table, start, end, _), (other, begin, stop, number) in pairwise(placed):
         if table == other and begin < end and (start, end) != (begin, stop):
@@ -286,6 +329,10 @@ def _device_mistakes(
     units = [row.unit for row in profile.registers] + [p.unit for topic in profile.topics for p in topic.values]
     if "pulse" in units and item.get("litres_per_pulse") is None:
         yield where, f"the profile '{name}' counts pulses; add litres_per_pulse: as on the meter's plate"
+    number = item.get("address")
+    digits = {"dlt645": 12, "cjt188": 14}.get(profile.protocol)
+    if digits and number is not None and not (str(number).isdecimal() and len(str(number)) <= digits):
+        yield (*where, "address"), f"'{number}' is no meter number; it has up to {digits} digits and nothing else"
     topic = item.get("topic")
     if profile.topics and isinstance(topic, str) and set("+#") & set(topic):
         yield (*where, "topic"), f"'{topic}' must be the name of one device; '+' and '#' are not allowed in it"
@@ -295,5 +342,9 @@ def _device_mistakes(
 
 
 def address_of(row: RegisterPoint, device: Device) -> int:
-    """Where ``row`` stands for this device: its channel counts from 0."""
-    return row.address + row.stride * (device.channel or 0)
+    """Where ``row`` stands for this device: its channel counts from 0.
+
+    A byte of a data item (a register of a SunSpec model) stands at item x 256 + its place, so that bytes of one item
+    are neighbours and items are not.
+    """
+    return (int(row.item, 16) << 8 if row.item else 0) + row.address + row.stride * (device.channel or 0)

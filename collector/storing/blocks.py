@@ -30,7 +30,9 @@ def encode_floats(values: Floats, hint: int = 0) -> tuple[bytes, int]:
     """``values`` as bytes, and the power of ten that served: hand it in as ``hint`` with the column's next block."""
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows does not come back equal, and is not taken
         for power in (hint, *(power for power in range(len(_SCALES)) if power != hint)):
-            if _whole(values[:4], power) is not None and (whole := _whole(values, power)) is not None:
+            if (power == hint or _whole(values[:4], power) is not None) and (
+                whole := _whole(values, power)
+            ) is not None:
                 return _HEAD.pack(_WHOLE, power) + _encode(whole), power
         single = values.astype(np.float32)
         if np.array_equal(single.astype(np.float64), values):
@@ -65,10 +67,12 @@ def _whole(values: Floats, power: int) -> Ints | None:
     """``values`` times ten to ``power`` when those are whole and come back as the very same floats, else None."""
     scale = _SCALES[power]
     scaled = np.rint(values * scale)
-    if not np.array_equal(scaled / scale, values):  # also false for NaN and infinities divided by themselves
+    if not (scaled / scale == values).all():  # also false for NaN and infinities divided by themselves
         return None
-    largest = float(np.abs(scaled).max())
-    if largest >= _EXACT or (np.signbit(values) & (values == 0)).any():
+    low, high = scaled.min(), scaled.max()
+    if low <= -_EXACT or high >= _EXACT:
+        return None
+    if low <= 0.0 <= high and (np.signbit(values) & (values == 0)).any():
         return None
     return scaled.astype(np.int64)
 
@@ -77,7 +81,7 @@ def _encode(whole: Ints) -> bytes:
     first = int(whole[0])
     low, high = int(whole.min()), int(whole.max())
     if len(whole) > 1:
-        steps = np.diff(whole)
+        steps = whole[1:] - whole[:-1]
         least, most = int(steps.min()), int(steps.max())
         if most - least < high - low:
             return _packed(_DIFFERENCES, first, least, most - least, steps)

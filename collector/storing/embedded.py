@@ -14,20 +14,22 @@ import json
 import sqlite3
 import threading
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
 from building.errors import StoreAway, StoreRefused
 from building.quantities import MODES
 from building.readings import GOOD, Reading
-from collector.storing.blocks import Floats, Ints, decode_floats, decode_times, encode_floats, encode_times
-from collector.storing.packing import change_of
+from building.site import Retention
+from collector.storing.blockrows import Block, fold_shape, insert_blocks, make_block, take_block
+from collector.storing.blocks import Floats, Ints
+from collector.storing.packing import StoredPoint, change_of
 from collector.storing.schema import COLUMN_BITS, open_for_writing
 from collector.storing.shapes import Columns, LogRow, Rows, in_order, is_plain, log_row, row_of, sorted_log
 from collector.storing.stored import Point, StoredReadings
@@ -38,6 +40,9 @@ _LOG_ROWS: Final = 2_000  # what a reader decodes at most when it opens the stor
 _LOG_NUMBERS: Final = (1 << 18, 1 << 22)  # least and most numbers in the log before the older half is sealed
 _LOG_BLOCKS: Final = 1.5  # between those, the log holds so many blocks of every column
 _FRESH_NUMBERS: Final = 1 << 16  # taken apart by shape at once; by the batch it would cost more than all else
+_DAY: Final = 86_400_000
+_POINTS_KEPT: Final = 7 * _DAY
+INTERVAL: Final = "interval"  # the measurement of what collector/accounting.py writes
 _WORDS_KEPT: Final = 20_000  # in memory; the rest is looked up
 
 
@@ -65,6 +70,10 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
     connection.execute("COMMIT")
 
 
+def _neither(reading: Reading, error: Exception) -> StoreRefused:
+    return StoreRefused(f"a reading of {reading.device} holds what is neither number nor word: {error}")
+
+
 class _Shape:
     """One device and one set of columns: what of it is in the log and not in a block yet."""
 
@@ -80,15 +89,6 @@ class _Shape:
         self.parts: list[Rows] = []
         self.waiting = 0
         self.since = 0  # number of the log row that holds the first of them
-
-
-class _Block(NamedTuple):
-    shape: int
-    first: int
-    last: int
-    readings: int
-    times: bytes
-    columns: list[tuple[float, float, float, bytes]]
 
 
 class EmbeddedStore:
@@ -163,6 +163,40 @@ class EmbeddedStore:
             with _transaction(connection):
                 connection.executemany("INSERT OR REPLACE INTO alert_changes VALUES (?, ?, ?, ?)", rows)
 
+    def write_points(self, points: Sequence[StoredPoint]) -> None:
+        """Store points that are no readings; intervals are kept in the ledger and need no second place."""
+        rows = [
+            (point.measurement, point.at, json.dumps(point.tags, ensure_ascii=False, sort_keys=True),
+             json.dumps(point.fields, ensure_ascii=False))
+            for point in points
+            if point.measurement != INTERVAL
+        ]  # fmt: skip
+        with self._lock, _away():
+            connection = self._connection or self._open()
+            with _transaction(connection):
+                connection.executemany("INSERT OR REPLACE INTO points VALUES (?, ?, ?, ?)", rows)
+
+    def fold(self, now: int, keep: Retention) -> int:
+        """Fold readings that are older than ``keep`` allows, device by device; how many readings went into means.
+
+        Whole UTC days only. Between two devices others may write. Points that are no readings (the collector's health)
+        are kept for a week.
+        """
+        spared = 0
+        with self._lock, _away():
+            connection = self._connection or self._open()
+            connection.execute("DELETE FROM points WHERE at < ?", (now - _POINTS_KEPT,))
+        for level, days in ((1, keep.raw_days), (2, keep.quarter_days)):
+            if days is None:
+                continue
+            end = (now - round(days * _DAY)) // _DAY * _DAY
+            for ident in list(self._by_id):
+                with self._lock, _away():
+                    connection = self._connection or self._open()
+                    with _transaction(connection):
+                        spared += fold_shape(connection, self._by_id[ident].columns, ident, level, end)
+        return spared
+
     def _write(
         self, connection: sqlite3.Connection, shapes: array[int], times: array[int], numbers: array[float]
     ) -> None:
@@ -178,7 +212,7 @@ class EmbeddedStore:
             connection.executemany("INSERT INTO words VALUES (?, ?)", self._new_words)
             connection.executemany("INSERT INTO shapes (id, device, columns) VALUES (?, ?, ?)", self._new_shapes)
             connection.execute("INSERT INTO log VALUES (?, ?, ?)", (self._number, len(shapes), data))
-            self._insert(connection, blocks)
+            insert_blocks(connection, blocks)
             connection.executemany("UPDATE shapes SET sealed = ? WHERE id = ?", sealed)
             if len(self._log) > _LOG_ROWS or self._logged > self._log_limit:
                 self._shorten_log(connection)
@@ -191,42 +225,48 @@ class EmbeddedStore:
         return int(min(max(least, _LOG_BLOCKS * _BLOCK * self._columns), most))
 
     def _as_numbers(self, readings: Sequence[Reading]) -> tuple[array[int], array[int], array[float]]:
-        """Shape, instant and all columns of every reading."""
-        get = self._plain.get
-        shapes = [get((device, tuple(values))) if quality is GOOD else None for device, _, values, quality in readings]
-        numbers: list[Any] = []
-        if None in shapes:
-            for place, (shape, reading) in enumerate(zip(shapes, readings, strict=True)):
-                if shape is None:
-                    shapes[place], row = self._slowly(reading)
-                    numbers += row
-                else:
-                    numbers += reading.values.values()
-        else:
-            for _, _, values, _ in readings:
-                numbers.extend(values.values())
-        times = array("q", [reading.taken_at for reading in readings])
-        try:
-            return array("I", shapes), times, array("d", numbers)  # type: ignore[arg-type]  # no None is left by now
-        except TypeError:
-            return self._with_words(readings)  # a quantity that used to be a number came as a word
+        """Shape, instant and all columns of every reading.
 
-    def _with_words(self, readings: Sequence[Reading]) -> tuple[array[int], array[int], array[float]]:
-        """The same, every reading looked at singly."""
+        Good readings of numbers in shapes that are known, nearly all there are, never meet a loop written in Python.
+        """
+        values = [one[2] for one in readings]
+        widths = set(map(len, values))
+        if [one[3] for one in readings].count(GOOD) == len(readings) and 0 not in widths:
+            # Objects made and dropped one at a time: thousands at once would wake the garbage collector each time.
+            names: Iterable[Columns] = map(tuple, values)
+            if len(widths) == 1:  # one run through all names, cut by the width, is faster than a tuple of each
+                names = zip(*[chain.from_iterable(values)] * widths.pop(), strict=True)
+            shapes = list(map(self._plain.get, zip([one[0] for one in readings], names, strict=True)))
+            if None not in shapes:
+                try:
+                    numbers: array[float] = array("d", list(chain.from_iterable(map(dict.values, values))))  # type: ignore[arg-type]
+                    return array("I", shapes), array("q", [one[1] for one in readings]), numbers  # type: ignore[arg-type]
+                except TypeError:
+                    pass  # a quantity that used to be a number came as a word, or a mapping that is no dict
+        return self._singly(readings)
+
+    def _singly(self, readings: Sequence[Reading]) -> tuple[array[int], array[int], array[float]]:
+        """The same, every reading looked at by itself."""
         shapes, numbers = array("I"), array("d")
+        get = self._plain.get
         for reading in readings:
-            shape, row = self._slowly(reading)
+            shape = get((reading.device, tuple(reading.values))) if reading.quality is GOOD else None
+            if shape is None or str in map(type, reading.values.values()):
+                shape, row = self._slowly(reading)
+            else:
+                row = list(reading.values.values())  # type: ignore[arg-type]  # no words among them
+            try:
+                numbers.extend(row)
+            except TypeError as error:
+                raise _neither(reading, error) from None
             shapes.append(shape)
-            numbers.extend(row)
         return shapes, array("q", [reading.taken_at for reading in readings]), numbers
 
     def _slowly(self, reading: Reading) -> tuple[int, list[float]]:
         try:
             columns, row = row_of(reading, self._code)
         except (TypeError, ValueError) as error:
-            raise StoreRefused(
-                f"a reading of {reading.device} holds what is neither number nor word: {error}"
-            ) from None
+            raise _neither(reading, error) from None
         if not columns:
             columns, row = ("?",), [self._code("0 ")]  # an empty good reading: the fact that it came is kept
         return self._shape(reading.device, columns).id, row
@@ -293,37 +333,18 @@ class EmbeddedStore:
             if before < shape.full <= shape.waiting:
                 self._full.append(shape)
 
-    def _sealed(self, shape: _Shape, short: Rows | None = None) -> Iterator[_Block]:
+    def _sealed(self, shape: _Shape, short: Rows | None = None) -> Iterator[Block]:
         """What waits of ``shape`` as blocks; late readings apart from new ones, so that a block spans little time."""
         parts = [short, *shape.parts] if short else shape.parts
         times, rows = in_order(np.concatenate([at for at, _ in parts]), np.concatenate([part for _, part in parts]))
         late = int(np.searchsorted(times, shape.newest, side="right")) if short is None else 0
         for start, end in ((0, late), (late, len(times))):
             for first, last in pairwise([*range(start, end, 2 * _BLOCK), end]):
-                yield self._block(shape, times[first:last], rows[first:last])
+                yield make_block(shape.id, times[first:last], rows[first:last], shape.hints)
         shape.newest = max(shape.newest, int(times[-1]))
         shape.parts = []
         shape.waiting = 0
         shape.full = _BLOCK
-
-    @staticmethod
-    def _block(shape: _Shape, times: Ints, rows: Floats) -> _Block:
-        columns = []
-        for number, values in enumerate(np.ascontiguousarray(rows.T)):
-            data, shape.hints[number] = encode_floats(values, shape.hints[number])
-            columns.append((float(values[0]), float(values[-1]), float(values.sum()), data))
-        return _Block(shape.id, int(times[0]), int(times[-1]), len(times), encode_times(times), columns)
-
-    @staticmethod
-    def _insert(connection: sqlite3.Connection, blocks: Sequence[_Block]) -> None:
-        columns: list[tuple[int, float, float, float, bytes]] = []
-        for block in blocks:
-            place = connection.execute(
-                "INSERT INTO blocks (shape, first, last, count, times) VALUES (?, ?, ?, ?, ?)", block[:5]
-            ).lastrowid
-            assert place is not None
-            columns += ((place << COLUMN_BITS | number, *column) for number, column in enumerate(block.columns))
-        connection.executemany("INSERT INTO columns VALUES (?, ?, ?, ?, ?)", columns)
 
     def _shorten_log(self, connection: sqlite3.Connection) -> None:
         """Seal the shapes that hold the older half of the log, and forget that half."""
@@ -333,7 +354,7 @@ class EmbeddedStore:
         for shape in self._by_id.values():
             if shape.parts and (shape.since < half or shape.waiting >= shape.full):
                 short = self._take_short_block(connection, shape)
-                self._insert(connection, list(self._sealed(shape, short)))
+                insert_blocks(connection, self._sealed(shape, short))
                 connection.execute("UPDATE shapes SET sealed = ? WHERE id = ?", (self._number, shape.id))
         for number in [number for number in self._log if number < half]:
             self._logged -= self._log.pop(number)
@@ -343,16 +364,12 @@ class EmbeddedStore:
     def _take_short_block(connection: sqlite3.Connection, shape: _Shape) -> Rows | None:
         """The last block of ``shape`` when it is short and older than all that waits; it is then taken out."""
         row = connection.execute(
-            "SELECT id, last, count, times FROM blocks WHERE shape = ? ORDER BY last DESC LIMIT 1", (shape.id,)
+            "SELECT id, last, count, times FROM blocks WHERE shape = ? AND fold = 0 ORDER BY last DESC LIMIT 1",
+            (shape.id,),
         ).fetchone()
         if row is None or row[2] >= _BLOCK // 2 or row[1] >= min(int(at.min()) for at, _ in shape.parts):
             return None
-        place = row[0] << COLUMN_BITS
-        span = (place, place + len(shape.columns))
-        columns = connection.execute("SELECT data FROM columns WHERE id >= ? AND id < ? ORDER BY id", span).fetchall()
-        connection.execute("DELETE FROM columns WHERE id >= ? AND id < ?", span)
-        connection.execute("DELETE FROM blocks WHERE id = ?", (row[0],))
-        return decode_times(row[3], row[2]), np.column_stack([decode_floats(data, row[2]) for (data,) in columns])
+        return take_block(connection, row[0], row[2], row[3], len(shape.columns))
 
     # -- opening ------------------------------------------------------------------------------------------------------
 
@@ -393,6 +410,10 @@ class EmbeddedStore:
     def read(self, device: str, quantity: str, start: int, end: int) -> tuple[Ints, Floats]:
         """See StoredReadings.read."""
         return self._reader.read(device, quantity, start, end)
+
+    def first(self, device: str, quantity: str, start: int) -> int | None:
+        """See StoredReadings.first."""
+        return self._reader.first(device, quantity, start)
 
     def means(self, device: str, quantity: str, start: int, end: int, step: int) -> tuple[Ints, Floats, Ints]:
         """See StoredReadings.means."""

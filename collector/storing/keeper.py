@@ -115,6 +115,14 @@ class Keeper:
             ).fetchall()
         return [json.loads(text) for (text,) in rows]
 
+    def newer(self, table: str, than: int = 0) -> list[tuple[int, dict[str, Any]]]:
+        """Number and content of the records of ``table`` appended after number ``than``, in the order of appending."""
+        with self._told():
+            rows = self._connection.execute(
+                "SELECT id, record FROM kept_records WHERE list = ? AND id > ? ORDER BY id", (table, than)
+            ).fetchall()
+        return [(number, json.loads(text)) for number, text in rows]
+
     @contextmanager
     def _told(self) -> Iterator[None]:
         with self._lock:

@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Final
 
 from building.errors import StoreRefused
+from building.instants import from_iso
 from building.quantities import QUANTITIES, Nature
 from building.readings import GOOD, Grade, Quality, Reading
 from building.site import Device, Site
-from collector.storing.packing import change_of
+from collector.storing.packing import StoredPoint, change_of
 
 _TAG: Final = str.maketrans({",": "\\,", "=": "\\=", " ": "\\ "})
 _TEXT: Final = str.maketrans({'"': '\\"', "\\": "\\\\"})
-_SUSPICIOUS: Final = ("=nan", "=inf", "=-inf", "=True", "=False", "='", "=np.")
+_PLAIN: Final = frozenset((float, int))
 _ALERT_TAGS: Final = ("site", "rule", "zone", "device", "department", "severity")
 _ALERT_TEXTS: Final = ("state", "id", "title")
+_HOUR: Final = 3_600_000
 _WASTE: Final = ("kwh", "litres", "cost", "kgco2")
 
 
@@ -42,20 +45,54 @@ class LineEncoder:
 
     def readings(self, readings: Sequence[Reading]) -> bytes:
         """One line for each reading. Raises StoreRefused for a device that is not in devices.yaml."""
-        forms = self._forms
-        lines: list[str] = []
-        for reading in readings:
-            device, at, values, quality = reading
-            form = forms.get((device, tuple(values))) if quality is GOOD else None
-            lines.append(form % (*values.values(), at) if form else self._slowly(reading))
-        text = "\n".join(lines)
-        if any(sign in text for sign in _SUSPICIOUS):
-            text = "\n".join(self._line(reading) for reading in readings)
-        return text.encode()
+        values = [one[2] for one in readings]
+        if [one[3] for one in readings].count(GOOD) == len(readings) and _are_numbers(values):
+            forms = list(map(self._forms.get, zip([one[0] for one in readings], map(tuple, values), strict=True)))
+            if None not in forms:
+                parts = zip(forms, values, readings, strict=True)
+                return "\n".join([form % (*row.values(), one[1]) for form, row, one in parts]).encode()  # type: ignore[operator]
+        return "\n".join(map(self._slowly, readings)).encode()
 
     def alerts(self, alerts: Sequence[Mapping[str, object]]) -> bytes:
         """One line for each alert object (design.md section 5), at the instant of its change."""
-        return "\n".join(map(_alert_line, alerts)).encode()
+        return "\n".join(map(self._alert, alerts)).encode()
+
+    def points(self, points: Sequence[StoredPoint]) -> bytes:
+        """One line for each point that is no reading; the site's name is among its tags."""
+        return "\n".join(map(self._point, points)).encode()
+
+    def query(self, device: str, quantity: str, start: int, end: int | None) -> str | None:
+        """InfluxQL for the values of one series in [start, end), or with no ``end`` for the first from ``start`` on;
+        None for a device that is not in devices.yaml."""
+        known = self._site.device.get(device)
+        if known is None:
+            return None
+        tags = {"device": tag_text(device), "site": tag_text(self._site.site.name)}
+        quoted = {name: text.replace("\\", "\\\\").replace("'", "\\'") for name, text in tags.items()}
+        where = " AND ".join(f"\"{name}\" = '{text}'" for name, text in quoted.items())
+        limit = "ORDER BY time LIMIT 1" if end is None else f"AND time < {end}ms"
+        return f'SELECT "{quantity}" FROM "{known.kind}" WHERE {where} AND time >= {start}ms {limit}'  # noqa: S608 - quoted
+
+    def _point(self, point: StoredPoint) -> str:
+        fields = [f"{_escaped(name)}={_field(value)}" for name, value in point.fields.items() if _can_be_kept(value)]
+        if not fields:
+            raise StoreRefused(f"a point of {point.measurement} has no field that can be stored")
+        tags = {"site": self._site.site.name, **point.tags}
+        return f"{_head(point.measurement, tags)} {','.join(fields)} {point.at}"
+
+    def _alert(self, alert: Mapping[str, object]) -> str:
+        """``hours`` is how long the condition had lasted at this change."""
+        fields = [f"{name}={_field(str(alert[name]))}" for name in _ALERT_TEXTS if alert.get(name) is not None]
+        waste = alert.get("waste")
+        if isinstance(waste, Mapping):
+            amounts = {name: waste.get(name) for name in _WASTE}
+            fields += [f"{name}={_field(value)}" for name, value in amounts.items() if isinstance(value, (int, float))]
+        changed = change_of(alert)
+        if alert.get("since"):
+            fields.append(f"hours={_field((changed - from_iso(str(alert['since']))) / _HOUR)}")
+        zone = self._site.zone.get(str(alert.get("zone")))
+        tags = {name: alert.get(name) for name in _ALERT_TAGS} | {"floor": zone.floor if zone else None}
+        return f"{_head('alert', tags)} {','.join(fields)} {changed}"
 
     def _slowly(self, reading: Reading) -> str:
         """The line; the form of a good reading of numbers is remembered for the next one."""
@@ -103,14 +140,10 @@ def _head(measurement: str, tags: Mapping[str, object]) -> str:
     return ",".join([measurement, *(f"{name}={text.translate(_TAG)}" for name, text in kept.items())])
 
 
-def _alert_line(alert: Mapping[str, object]) -> str:
-    fields = [f"{name}={_field(str(alert[name]))}" for name in _ALERT_TEXTS if alert.get(name) is not None]
-    waste = alert.get("waste")
-    if isinstance(waste, Mapping):
-        amounts = {name: waste.get(name) for name in _WASTE}
-        fields += [f"{name}={_field(value)}" for name, value in amounts.items() if isinstance(value, (int, float))]
-    tags = {name: alert.get(name) for name in _ALERT_TAGS}
-    return f"{_head('alert', tags)} {','.join(fields)} {change_of(alert)}"
+def _are_numbers(values: Sequence[Mapping[str, float | str]]) -> bool:
+    """Whether all are finite plain numbers: then repr writes them as InfluxDB reads them."""
+    numbers = list(chain.from_iterable([one.values() for one in values]))
+    return _PLAIN.issuperset(map(type, numbers)) and math.isfinite(sum(numbers))  # type: ignore[arg-type]
 
 
 def _is_word(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""Readings and alerts as bytes for the queue on disk, and back again without loss.
+"""Readings, alerts and other points as bytes for the queue on disk, and back again without loss.
 
 MessagePack keeps floats bit for bit and tells whole numbers from floats. A reading whose quality is good, nearly every
 one, costs no bytes for its quality.
@@ -16,6 +16,18 @@ from building.instants import from_iso
 from building.readings import GOOD, Flaw, Grade, Quality, Reading
 
 
+class StoredPoint(NamedTuple):
+    """A point that is no reading: an interval, or the collector's own health. Numbers are stored as floats.
+
+    ``at`` in ms since 1970 UTC; of two points with the same measurement, tags and instant the later one counts.
+    """
+
+    measurement: str
+    tags: Mapping[str, str]
+    fields: Mapping[str, float | str]
+    at: int
+
+
 def _plainly(value: object) -> object:
     """What is no plain number or mapping to MessagePack but means one: numpy's numbers, read-only mappings."""
     if isinstance(value, Mapping):
@@ -29,13 +41,15 @@ _ENCODER: Final = msgspec.msgpack.Encoder(enc_hook=_plainly)
 _DECODER: Final = msgspec.msgpack.Decoder()
 _READINGS: Final = 0
 _ALERTS: Final = 1
+_POINTS: Final = 2
 
 
 class Parcel(NamedTuple):
-    """What one append to the queue holds: readings or alert changes, never both."""
+    """What one append to the queue holds: readings, alert changes or points, one of them."""
 
     readings: list[Reading]
     alerts: list[dict[str, object]]
+    points: list[StoredPoint]
 
 
 def pack_readings(readings: Sequence[Reading]) -> bytes:
@@ -48,17 +62,24 @@ def pack_readings(readings: Sequence[Reading]) -> bytes:
 
 
 def pack_alerts(alerts: Sequence[Mapping[str, object]]) -> bytes:
-    """Alert objects (design.md section 5, plain JSON values) as bytes for ``unpack``."""
+    """Alert objects (plain JSON values) as bytes for ``unpack``."""
     return _ENCODER.encode((_ALERTS, alerts))
 
 
+def pack_points(points: Sequence[StoredPoint]) -> bytes:
+    """``points`` as bytes for ``unpack``."""
+    return _ENCODER.encode((_POINTS, points))
+
+
 def unpack(data: bytes) -> Parcel:
-    """What ``pack_readings`` or ``pack_alerts`` was given. Raises ValueError for bytes that neither has made."""
+    """What one of the packers above was given. Raises ValueError for bytes that none of them has made."""
     kind, rows = _DECODER.decode(data)
     if kind == _READINGS:
-        return Parcel([_reading(*row) for row in rows], [])
+        return Parcel([_reading(*row) for row in rows], [], [])
     if kind == _ALERTS:
-        return Parcel([], rows)
+        return Parcel([], rows, [])
+    if kind == _POINTS:
+        return Parcel([], [], [StoredPoint(*row) for row in rows])
     raise ValueError(f"{kind!r} is no kind of parcel")
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 log = logging.getLogger(__name__)
 
-VERSION: Final = 1
+VERSION: Final = 2
 COLUMN_BITS: Final = 8
 """A column of a block stands in row ``block << COLUMN_BITS | number``, found without an index."""
 
@@ -23,7 +23,8 @@ CREATE TABLE IF NOT EXISTS shapes (
 CREATE TABLE IF NOT EXISTS log (number INTEGER PRIMARY KEY, readings INTEGER NOT NULL, data BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS blocks (
     id INTEGER PRIMARY KEY, shape INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
-    count INTEGER NOT NULL, times BLOB NOT NULL
+    count INTEGER NOT NULL, times BLOB NOT NULL,
+    fold INTEGER NOT NULL DEFAULT 0  -- 0 readings as they came, 1 quarters of an hour, 2 hours
 );
 CREATE INDEX IF NOT EXISTS blocks_by_time ON blocks (shape, last, first);
 CREATE TABLE IF NOT EXISTS columns (
@@ -32,6 +33,10 @@ CREATE TABLE IF NOT EXISTS columns (
 CREATE TABLE IF NOT EXISTS alert_changes (
     at INTEGER NOT NULL, alert TEXT NOT NULL, state TEXT NOT NULL, record TEXT NOT NULL,
     PRIMARY KEY (at, alert, state)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS points (
+    measurement TEXT NOT NULL, at INTEGER NOT NULL, tags TEXT NOT NULL, fields TEXT NOT NULL,
+    PRIMARY KEY (measurement, at, tags)
 ) WITHOUT ROWID;
 """
 
@@ -74,6 +79,8 @@ def _prepared(path: Path, power_safe: bool) -> sqlite3.Connection:
         found = connection.execute("PRAGMA user_version").fetchone()[0]
         if found > VERSION:
             raise sqlite3.OperationalError(f"{path.name} was written by a newer greenwarden; install that version")
+        if found == 1:
+            connection.execute("ALTER TABLE blocks ADD COLUMN fold INTEGER NOT NULL DEFAULT 0")
         connection.execute(f"PRAGMA user_version = {VERSION}")
     except sqlite3.Error:
         connection.close()

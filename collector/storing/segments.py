@@ -84,6 +84,10 @@ class Segment:
     ``taken``     everything before this place is acknowledged
     ``handed``    everything before this place is handed out
     ``readings``  not acknowledged yet; ``oldest`` the earliest instant among them
+    ``latest``    the latest of the records' oldest instants: how far the file reaches, give or take one record
+    ``began``     when the first record was put in, ``written`` when the last was (ms since 1970 UTC)
+    ``fold``      ms to which its readings were folded; 0 for readings as they came
+    ``busy``      being folded: nothing may be handed out of it
     ``index``     where the records after ``taken`` lie; None until somebody needs it, so that a long backlog costs
                   disk and not memory
     """
@@ -94,6 +98,11 @@ class Segment:
     handed: int = 0
     readings: int = 0
     oldest: int = NEVER
+    latest: int = -NEVER
+    began: int = 0
+    written: int = 0
+    fold: int = 0
+    busy: bool = False
     index: deque[Place] | None = field(default_factory=deque)
 
     def add(self, place: Place) -> None:
@@ -101,6 +110,7 @@ class Segment:
         self.size = place.end
         self.readings += place.readings
         self.oldest = min(self.oldest, place.oldest)
+        self.latest = max(self.latest, place.oldest)
         if self.index is not None:
             self.index.append(place)
 

@@ -21,6 +21,7 @@ import numpy as np
 from building.errors import InputError, StoreAway
 from building.readings import Reading
 from collector.storing.blocks import Floats, Ints, decode_floats, decode_times
+from collector.storing.packing import StoredPoint
 from collector.storing.schema import COLUMN_BITS, open_for_reading
 from collector.storing.shapes import (
     Columns,
@@ -137,6 +138,20 @@ class StoredReadings:
             ]
         return max(points, key=_at, default=None)
 
+    def first(self, device: str, quantity: str, start: int) -> int | None:
+        """An instant, ``start`` or later, before which the series has no value from ``start`` on; None for no value."""
+        with self._snapshot():
+            found: list[int] = []
+            for shape, _ in self._holding(device, quantity):
+                (first,) = self._connection.execute(
+                    "SELECT min(first) FROM blocks WHERE shape = ? AND last >= ?", (shape.id, start)
+                ).fetchone()
+                waiting = self._unsealed(shape.id)
+                later = waiting[0][waiting[0] >= start] if waiting else ()
+                found += [first] if first is not None else []
+                found += [int(later.min())] if len(later) else []  # type: ignore[union-attr]  # not the empty tuple
+        return max(start, min(found)) if found else None
+
     def lasts(self) -> dict[tuple[str, str], Point]:
         """The newest usable value of every series."""
         found: dict[tuple[str, str], Point] = {}
@@ -196,6 +211,15 @@ class StoredReadings:
                 "SELECT record FROM alert_changes WHERE at >= ? AND at < ? ORDER BY at, alert", (start, end)
             )
             return [json.loads(record) for (record,) in rows]
+
+    def points(self, measurement: str, start: int, end: int) -> list[StoredPoint]:
+        """Points that are no readings, such as the collector's own health, in order of time."""
+        with self._snapshot():
+            rows = self._connection.execute(
+                "SELECT tags, fields, at FROM points WHERE measurement = ? AND at >= ? AND at < ? ORDER BY at, tags",
+                (measurement, start, end),
+            )
+            return [StoredPoint(measurement, json.loads(tags), json.loads(fields), at) for tags, fields, at in rows]
 
     # -- from the file ------------------------------------------------------------------------------------------------
 
@@ -310,7 +334,10 @@ class StoredReadings:
         place = row[1] << COLUMN_BITS
         lasts = self._connection.execute(
             "SELECT last FROM columns WHERE id >= ? AND id < ? ORDER BY id", (place, place + len(shape.columns))
-        )
+        ).fetchall()
+        if not lasts:  # the block was folded into another one
+            del self._last_blocks[shape.id]
+            return self._newest(shape)
         return row[0], [last for (last,) in lasts]
 
     def _last_block(self, shape: int) -> tuple[int, int] | None:

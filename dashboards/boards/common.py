@@ -1,7 +1,10 @@
 """What the boards share: units, colours, variables, and the parts that many queries have in common."""
 
+# ruff: noqa: S608 - these are queries for Grafana, made of constants alone; nothing from outside enters them
+
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from dashboards.description import Limit, Look, Note, Panel, Query, Shown, Variable
@@ -15,19 +18,18 @@ KILOWATT: Final = "kwatt"
 KWH: Final = "kwatth"
 CUBIC: Final = "m3"
 LITRES_A_MINUTE: Final = "flowlpm"
-LITRE: Final = "litre"
+LITRE: Final = "suffix:L"
 MONEY: Final = "prefix:¥"
 """Exchanged for the site's currency when the dashboards are made for a site."""
 CO2: Final = "suffix:kgCO₂"
 CELSIUS: Final = "celsius"
 SHARE: Final = "percentunit"
-HOURS: Final = "h"
+HOURS: Final = "suffix:h"
 SECONDS: Final = "s"
 BYTES: Final = "decbytes"
 COUNT: Final = "none"
 WORD: Final = "string"
 TIME: Final = "dateTimeAsIso"
-KWH_A_HEAD: Final = "suffix:kWh/人"
 KWH_A_SQUARE: Final = "suffix:kWh/m²"
 
 GOOD: Final = "green"
@@ -47,6 +49,8 @@ ZONE: Final = '"zone" =~ /^$zone$/'
 DEVICE: Final = '"device" =~ /^$device$/'
 OVER: Final = "\"state\" = 'resolved'"
 NIGHT: Final = '"hour" >= 1 AND "hour" < 5'
+COUNTED: Final = '"energy" >= 0'
+"""Leaves out the hours whose energy is missing, and the intervals of water meters."""
 A_DAY: Final = "time(1d)"
 LOCAL: Final = "tz('$timezone')"
 
@@ -96,20 +100,31 @@ ZONES: Final = chosen("zone", Text("区域", "Zone"), SITE)
 
 ALERT_COLUMNS: Final = {
     "Time": Look(Text("时间", "Time"), TIME, width=170),
-    "rule": Look(Text("问题", "Problem"), WORD, width=150),
+    "rule": Look(Text("问题", "Problem"), WORD, width=170),
     "title": Look(Text("说明", "What"), WORD),
     "zone": Look(Text("区域", "Zone"), WORD, width=120),
     "department": Look(Text("部门", "Department"), WORD, width=120),
     "device": Look(Text("设备", "Device"), WORD, width=140),
     "state": Look(Text("状态", "State"), WORD, width=100),
     "severity": Look(Text("级别", "Severity"), WORD, width=80),
-    "kwh": Look(Text("已浪费电量", "Wasted energy"), KWH, 2, width=110),
-    "litres": Look(Text("已浪费水量", "Wasted water"), LITRE, 0, width=110),
+    "kwh": Look(Text("已浪费电量", "Wasted energy"), KWH, 2, width=125),
+    "litres": Look(Text("已浪费水量", "Wasted water"), LITRE, 0, width=125),
     "cost": Look(Text("已浪费金额", "Cost so far"), MONEY, 2, width=110),
 }
 
 
-def open_alerts(width: int, *conditions: str, since: str = "30d") -> Panel:
+_ENERGY_OR_WATER: Final = ("kwh", "litres")
+_FOR_WIDE: Final = ("rule", "zone", "department", "device", "state", "severity")
+
+
+def alert_columns(width: int, amounts: Sequence[str], *others: str) -> dict[str, Look]:
+    """The columns of a table of alerts; a narrow one leaves out what the title tells as well."""
+    left_out = {*others, *(name for name in _ENERGY_OR_WATER if name not in amounts)}
+    left_out |= set() if width >= 20 else set(_FOR_WIDE)
+    return {name: look for name, look in ALERT_COLUMNS.items() if name not in left_out}
+
+
+def open_alerts(width: int, *conditions: str, amounts: Sequence[str] = _ENERGY_OR_WATER, since: str = "30d") -> Panel:
     """The alerts that are not over."""
     return Panel(
         "table",
@@ -121,7 +136,7 @@ def open_alerts(width: int, *conditions: str, since: str = "30d") -> Panel:
         (Query(f"SELECT * FROM {last_alerts(*conditions)} WHERE \"state\" != 'resolved'", table=True),),
         width,
         WORD,
-        columns=ALERT_COLUMNS,
+        columns=alert_columns(width, amounts),
         labels={**RULES, **STATES, **SEVERITIES},
         sort="cost",
         since=since,
@@ -129,7 +144,7 @@ def open_alerts(width: int, *conditions: str, since: str = "30d") -> Panel:
     )
 
 
-def ended_alerts(width: int, *conditions: str) -> Panel:
+def ended_alerts(width: int, *conditions: str, amounts: Sequence[str] = _ENERGY_OR_WATER) -> Panel:
     """The alerts that ended in the time shown."""
     columns = '"rule", "title", "zone", "department", "device", "kwh", "litres", "cost"'
     return Panel(
@@ -139,7 +154,7 @@ def ended_alerts(width: int, *conditions: str) -> Panel:
         (Query(f"SELECT {columns} {source('alert', SITE, OVER, *conditions)}", table=True),),
         width,
         WORD,
-        columns={name: look for name, look in ALERT_COLUMNS.items() if name not in ("state", "severity")},
+        columns=alert_columns(width, amounts, "state", "severity"),
         labels=RULES,
         sort="Time",
         empty=Text("没有告警", "No alerts"),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from rules.catalogue.contents import CATALOGUE
 from rules.catalogue.page import Condition, Parameter, Rule, Text, Values
-from rules.catalogue.settings import RuleSettings, check_rules, read_settings
+from rules.catalogue.settings import RuleSettings, check_rules, is_known, read_settings, rule_of
 
 __all__ = [
-    "CATALOGUE", "Condition", "Parameter", "Rule", "RuleSettings", "Text", "Values", "check_rules", "read_settings",
+    "CATALOGUE", "Condition", "Parameter", "Rule", "RuleSettings", "Text", "Values", "check_rules", "is_known",
+    "read_settings", "rule_of",
 ]  # fmt: skip

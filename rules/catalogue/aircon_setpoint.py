@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from building.site import Device
-from rules.bench import Bench
+from rules.bench import HALVES, Bench
 from rules.catalogue.aircon_unoccupied import RUNNING_ABOVE
-from rules.catalogue.page import Condition, Parameter, Rule, Text, Truth, Values, after, both
+from rules.catalogue.page import Condition, Evidence, Parameter, Part, Rule, Text, Truth, Values, after, both, read
 
 SHARE_PER_KELVIN: Final = 0.07
 """Part of the consumption that each kelvin beyond the limit costs: an estimate, the middle of the 6 to 8 % per kelvin
@@ -27,7 +27,7 @@ def wire(bench: Bench, device: Device, values: Values) -> Condition:
     floor, ceiling = values["cooling_floor"], values["heating_ceiling"]
     unit = bench.aircon(device, values["running_above"])
     # Whole and half kelvins beside the limits, so that the estimated share follows the setpoint.
-    setpoint = bench.signal(device, "setpoint", *(half / 2 for half in range(10, 81)), floor, bench.above(ceiling))
+    setpoint = bench.signal(device, "setpoint", *HALVES, floor, bench.above(ceiling))
     work = bench.work_of(device)
 
     def beyond() -> float:
@@ -46,8 +46,29 @@ def wire(bench: Bench, device: Device, values: Values) -> Condition:
         return min(max(beyond(), 0.0) * SHARE_PER_KELVIN, MOST)
 
     inputs = (*unit.inputs, *work.inputs, setpoint)
+    shown = (setpoint, work.mode, *unit.inputs[:1])
     return Condition(
-        lambda: both(unit.running(), outside()), inputs, (setpoint, work.mode, *unit.inputs[:1]), share=share
+        lambda: both(unit.running(), outside()), inputs, shown, share=share, facts=lambda: {"doing": work.now()},
+        parts=(
+            Part(Text("空调在运行", "the air conditioner runs"), unit.running),
+            Part(Text("设定温度超出限值", "it is set beyond the limit"), outside),
+        ),
+    )  # fmt: skip
+
+
+def detail(evidence: Evidence) -> Text | None:
+    """The setpoint and the limit."""
+    setpoint, doing, limits = read(evidence, "setpoint"), evidence["facts"]["doing"], evidence["limits"]
+    if not isinstance(setpoint, float) or doing not in ("cooling", "heating"):
+        return None
+    if doing == "cooling":
+        return Text(
+            f"制冷设定 {setpoint:g} ℃，低于 {limits['cooling_floor']:g} ℃。",
+            f"Cooling is set to {setpoint:g} °C, below {limits['cooling_floor']:g} °C.",
+        )
+    return Text(
+        f"制热设定 {setpoint:g} ℃，高于 {limits['heating_ceiling']:g} ℃。",
+        f"Heating is set to {setpoint:g} °C, above {limits['heating_ceiling']:g} °C.",
     )
 
 
@@ -74,4 +95,5 @@ RULE = Rule(
     wasted="kwh",
     applies=applies,
     wire=wire,
+    detail=detail,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from building.site import Device
 from rules.bench import Bench
-from rules.catalogue.page import Condition, Parameter, Rule, Text, Values, after, both
+from rules.catalogue.page import Condition, Parameter, Part, Rule, Text, Values, after, both, room_empty
 
 RUNNING_ABOVE = Parameter(
     "running_above",
@@ -25,7 +25,11 @@ def wire(bench: Bench, device: Device, values: Values) -> Condition:
     """Running by the most direct sign the unit gives, in an empty zone."""
     unit = bench.aircon(device, values["running_above"])
     room = bench.room(device.zone)
-    return Condition(lambda: both(unit.running(), room.vacant), (*unit.inputs, room), unit.inputs, room)
+    inputs = (*unit.inputs, room)
+    parts = (Part(Text("空调在运行", "the air conditioner runs"), unit.running), room_empty(room))
+    return Condition(
+        lambda: both(unit.running(), room.vacant), inputs, unit.inputs, room, sure=room.vacant_for_sure, parts=parts
+    )
 
 
 RULE = Rule(

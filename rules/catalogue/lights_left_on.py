@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from building.site import Device
 from rules.bench import Bench
-from rules.catalogue.page import Condition, Parameter, Rule, Text, Truth, Values, after, both, either
+from rules.catalogue.page import (
+    Condition,
+    Evidence,
+    Parameter,
+    Part,
+    Rule,
+    Text,
+    Truth,
+    Values,
+    after,
+    both,
+    either,
+    read,
+    room_empty,
+)
+from rules.cells import Signal
 
 
 def applies(device: Device) -> bool:
@@ -12,12 +29,10 @@ def applies(device: Device) -> bool:
     return device.kind == "light" or (device.circuit == "lighting" and device.zone is not None)
 
 
-def wire(bench: Bench, device: Device, values: Values) -> Condition:
-    """On by what the switch says or by power; a source that never spoke takes no part."""
-    limit = values["on_above"]
+def lit_by(bench: Bench, device: Device, limit: float) -> tuple[Callable[[], Truth], tuple[Signal, Signal]]:
+    """On by what the switch says or by power; a source that never spoke takes no part. With the signals it goes by."""
     switch = bench.signal(device, "on")
     power = bench.signal(device, "active_power", bench.above(limit))
-    room = bench.room(device.zone)
 
     def lit() -> Truth:
         drawing = None if power.unknown else power.number > limit
@@ -26,7 +41,27 @@ def wire(bench: Bench, device: Device, values: Values) -> Condition:
         switched = None if switch.unknown else switch.number >= 0.5
         return either(switched, drawing) if power.spoken else switched
 
-    return Condition(lambda: both(lit(), room.vacant), (switch, power, room), (switch, power), room)
+    return lit, (switch, power)
+
+
+def wire(bench: Bench, device: Device, values: Values) -> Condition:
+    """Lit in an empty zone."""
+    lit, signals = lit_by(bench, device, values["on_above"])
+    room = bench.room(device.zone)
+    parts = (Part(Text("灯亮着", "the light is on"), lit), room_empty(room))
+    return Condition(
+        lambda: both(lit(), room.vacant), (*signals, room), signals, room, sure=room.vacant_for_sure, parts=parts
+    )
+
+
+def detail(evidence: Evidence) -> Text | None:
+    """What it draws, and whether sensors or the calendar say that nobody is there."""
+    power, seen = read(evidence, "active_power"), evidence["presence"]["source"] == "sensors"
+    if not isinstance(power, float):
+        return Text("房间无人，灯亮着。", "The light is on in an empty room.") if seen else None
+    if seen:
+        return Text(f"房间无人，灯亮着，功率 {power:.0f} W。", f"The light is on at {power:.0f} W in an empty room.")
+    return Text(f"已下班，灯亮着，功率 {power:.0f} W。", f"The light is on at {power:.0f} W outside working hours.")
 
 
 RULE = Rule(
@@ -52,4 +87,5 @@ RULE = Rule(
     wasted="kwh",
     applies=applies,
     wire=wire,
+    detail=detail,
 )

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from building.site import MINUTE, Device
+from building.site import MINUTE, Department, Device
 
 if TYPE_CHECKING:
     from rules.bench import Bench
-    from rules.cells import Cell, Room, Signal
+    from rules.cells import Cell, Signal
+    from rules.metering import Used
+    from rules.presence import Room
 
 Truth = bool | None
 """True, False, or None for unknown."""
+
+Evidence = Mapping[str, Any]
+"""What a finding carries: readings, limits, presence, facts."""
 
 Values = Mapping[str, float]
 """Parameters of one rule for one device: name -> number; durations in milliseconds."""
@@ -29,6 +34,13 @@ class Text(NamedTuple):
         return self.zh if language == "zh" else self.en
 
 
+class Part(NamedTuple):
+    """One of the conditions that make up a rule's, as ``why`` tells it."""
+
+    name: Text
+    test: Callable[[], Truth]
+
+
 class Parameter(NamedTuple):
     """One number a site may set. ``unit`` "ms" means a duration, written as text such as 15m."""
 
@@ -41,8 +53,14 @@ class Parameter(NamedTuple):
 
 
 def after(default_minutes: int, text: Text) -> Parameter:
-    """The parameter every rule has: how long its condition must hold before it is raised."""
+    """How long the condition of a rule must hold before it is raised."""
     return Parameter("after", "ms", default_minutes * MINUTE, 1000, 7 * 24 * 60 * MINUTE, text)
+
+
+def clear(default_minutes: int) -> Parameter:
+    """How long the condition must be over before the alert is; keeps what flickers from being raised anew."""
+    text = Text("情况消失多久后解除告警", "How long it must be over before the alert ends")
+    return Parameter("clear", "ms", default_minutes * MINUTE, 0, 24 * 60 * MINUTE, text)
 
 
 @dataclass(frozen=True)
@@ -57,6 +75,10 @@ class Condition:
     ``began``     when the condition began, where that is before the moment at which it was seen
     ``proved``    until when it is proved to have held, where that lags behind the present
     ``head``      litres already used when it was seen to have begun
+    ``parts``     the conditions it is made of, by name, for ``why``
+    ``sure``      from when on the emptiness it rests on is sure; nothing is raised before
+    ``spent``     waste from when it began to a moment, of a rule that reckons it itself
+    ``facts``     what else the evidence should show: learned levels, sums of a day
     """
 
     test: Callable[[], Truth]
@@ -67,6 +89,10 @@ class Condition:
     began: Callable[[], int] | None = None
     proved: Callable[[], int] | None = None
     head: Callable[[], float] | None = None
+    sure: Callable[[], int] | None = None
+    spent: Callable[[int, int], Used] | None = None
+    facts: Callable[[], dict[str, Any]] | None = None
+    parts: Sequence[Part] = ()
 
 
 @dataclass(frozen=True)
@@ -82,16 +108,38 @@ class Rule:
     parameters: tuple[Parameter, ...]
     kinds: tuple[str, ...]
     quantities: tuple[str, ...]
-    wasted: Literal["kwh", "litres"]
+    wasted: Literal["kwh", "litres"] | None  # None: no waste, or the condition reckons it itself
     applies: Callable[[Device], bool]
-    wire: Callable[[Bench, Device, Values], Condition]
+    wire: Callable[[Bench, Device, Values], Condition | None]  # None: this device lacks what the rule needs
     pairs: Sequence[tuple[str, str]] = field(default=())  # parameters of which the first must be below the second
+    detail: Callable[[Evidence], Text | None] | None = None  # the sentence with the values of the case
+    of_department: Callable[[Bench, Department, Values], Condition | None] | None = None  # about departments instead
+
+    @property
+    def inputs(self) -> str:
+        """Kinds and quantities it looks at."""
+        return f"{', '.join(self.kinds)}: {', '.join(self.quantities)}"
 
     def defaults(self) -> dict[str, float]:
         return {parameter.name: parameter.default for parameter in self.parameters}
 
     def parameter(self, name: str) -> Parameter | None:
         return next((parameter for parameter in self.parameters if parameter.name == name), None)
+
+
+def read(evidence: Evidence, quantity: str) -> float | str | None:
+    """The value of ``quantity`` in the evidence; None where it is unknown or not shown."""
+    return next((r["value"] for r in evidence["readings"] if r["quantity"] == quantity), None)
+
+
+def room_empty(room: Room) -> Part:
+    """Nobody is there; without sensors: it is outside working hours."""
+    return Part(Text("房间无人", "nobody is there"), lambda: room.vacant)
+
+
+def not_needed(room: Room) -> Part:
+    """Nobody is there, or it is outside working hours."""
+    return Part(Text("无人或非工作时间", "nobody is there, or it is outside working hours"), lambda: room.unneeded)
 
 
 def both(first: Truth, second: Truth) -> Truth:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from building.document import Document, Where
 from building.durations import format_duration, parse_duration
 from building.site import Device, Site
+from rules.catalogue import own
 from rules.catalogue.contents import CATALOGUE
 from rules.catalogue.page import Parameter, Rule
 
@@ -35,13 +36,25 @@ class RuleSettings:
 def read_settings(site: Site) -> list[RuleSettings]:
     """Settings of every rule of the catalogue, over its defaults. The section has passed ``check_rules``."""
     settings = []
-    for name, rule in CATALOGUE.items():
+    for name, rule in {**CATALOGUE, **own.own_rules(site)}.items():
         given = site.rules.get(name) or {}
         values = rule.defaults() | _numbers(rule, given)
-        zones = {zone: values | _numbers(rule, own or {}) for zone, own in (given.get("zones") or {}).items()}
+        places = given.get("zones") if name in CATALOGUE else None  # of an own rule, where it holds at all
+        zones = {zone: values | _numbers(rule, numbers or {}) for zone, numbers in (places or {}).items()}
         excepted = frozenset(str(place) for place in given.get("except") or ())
         settings.append(RuleSettings(rule, given.get("enabled", True), values, zones, excepted))
     return settings
+
+
+def rule_of(site: Site, name: str) -> Rule:
+    """A rule by its name: of the catalogue, or the site's own."""
+    return CATALOGUE[name] if name in CATALOGUE else own.own_rules(site)[name]
+
+
+def is_known(site: Site, rule: str, subject: str) -> bool:
+    """Whether the site still has the rule, and the device or department it spoke of."""
+    named = rule in CATALOGUE or rule in own.own_rules(site)
+    return named and (subject in site.device or subject in site.department)
 
 
 def _numbers(rule: Rule, given: Mapping[str, Any]) -> dict[str, float]:
@@ -74,12 +87,17 @@ def check_rules(document: Document) -> Iterable[tuple[Where, str]]:
         yield ("rules",), "rules: expected keys { }, one for each rule"
         return
     zones = {str(item.get("id")) for _, item in document.entries("zones")}
-    places = zones | {str(item.get("id")) for _, item in document.entries("devices")}
+    devices = {str(item.get("id")): item for _, item in document.entries("devices")}
+    places = zones | set(devices) | {str(item.get("id")) for _, item in document.entries("departments")}
     for name, given in document.section("rules").items():
         where = ("rules", name)
         rule = CATALOGUE.get(name)
         if rule is None:
-            yield where, f"unknown rule '{name}'; known are {', '.join(CATALOGUE)}"
+            if own.is_own(given):
+                yield from own.check(where, given, zones, devices)
+            else:
+                known = ", ".join(CATALOGUE)
+                yield where, f"unknown rule '{name}'; known are {known}; a rule of your own needs when:"
         elif given is not None and not isinstance(given, Mapping):
             yield where, f"{name}: expected keys {{ }} such as {_accepted(rule)}"
         elif given is not None:

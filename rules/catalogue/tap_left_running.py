@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from building.site import Device
 from rules.bench import Bench
-from rules.catalogue.page import Condition, Parameter, Rule, Text, Truth, Values, after
+from rules.catalogue.page import Condition, Parameter, Part, Rule, Text, Truth, Values, after
+from rules.water import Flowing
 
 
 def applies(device: Device) -> bool:
@@ -20,15 +21,15 @@ def wire(bench: Bench, device: Device, values: Values) -> Condition:
     """
     limit = values["flow_above"]
     flow = bench.signal(device, "flow", bench.above(limit), summed=True)
+    flowing = Flowing(bench.memory, flow, limit, int(values["pause"]))
+    bench.memory.keep(device.zone, f"flowing|{device.id}", flowing)
     steps = bench.steps(device, limit)
 
     def running() -> Truth:
-        if flow.spoken:
-            return None if flow.unknown else flow.number > limit
-        return steps.running
+        return flowing.running if flow.spoken else steps.running
 
     def began() -> int:
-        return flow.heard if flow.spoken else steps.began
+        return flowing.began if flow.spoken else steps.began
 
     def proved() -> int:
         return bench.memory.now if flow.spoken else steps.last
@@ -36,7 +37,10 @@ def wire(bench: Bench, device: Device, values: Values) -> Condition:
     def head() -> float:
         return 0.0 if flow.spoken else steps.step
 
-    return Condition(running, (flow, steps), (flow, steps.volume), began=began, proved=proved, head=head)
+    parts = (Part(Text("水在流", "water runs"), running),)
+    return Condition(
+        running, (flowing, steps), (flow, steps.volume), began=began, proved=proved, head=head, parts=parts
+    )
 
 
 RULE = Rule(
@@ -51,6 +55,7 @@ RULE = Rule(
         Parameter(
             "flow_above", "L/min", 1.0, 0.01, 10_000.0, Text("流量超过此值视为用水", "Flow above which water runs")
         ),
+        Parameter("pause", "ms", 10_000.0, 0.0, 600_000.0, Text("短于此的停顿不算中断", "A shorter dip is no break")),
     ),
     kinds=("water",),
     quantities=("flow", "volume"),

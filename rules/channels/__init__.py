@@ -1,95 +1,118 @@
 """Where messages go: one module per kind of channel.
 
-A channel takes one message and either returns or raises ``DeliveryFailed``, saying whether a retry is worth while. It
-never retries by itself: that is the business of ``rules.notifying``.
+A channel takes one message and either returns a receipt or raises ``DeliveryFailed``, saying whether a retry is worth
+while. It never retries by itself: that is the business of ``rules.outbox``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Final, Literal, Protocol
+from collections.abc import Mapping
+from typing import Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
-
-from building.document import Document, Where
-from building.site import SecretField, Site
-from rules.channels.message import Message
+from building.site import Secret, Site, parse_endpoint
+from rules.channels.mail import MailChannel
+from rules.channels.message import Entry, Link, Message
+from rules.channels.mqtt import MqttChannel
+from rules.channels.other import AppriseChannel
+from rules.channels.posting import TooFast
+from rules.channels.robots import DingTalkChannel, FeishuChannel, WeComChannel
+from rules.channels.settings import (
+    FOR_PROGRAMS,
+    PER_MINUTE,
+    AppriseSettings,
+    DingTalkSettings,
+    FeishuSettings,
+    MailSettings,
+    MqttSettings,
+    Settings,
+    TerminalSettings,
+    WebhookSettings,
+    check_channels,
+    read_channel,
+)
 from rules.channels.terminal import TerminalChannel
-from rules.channels.webhook import WebhookChannel, check_url
+from rules.channels.webhook import WebhookChannel
 
-__all__ = ["Channel", "Message", "TerminalChannel", "WebhookChannel", "check_channels", "open_channels"]
+__all__ = [
+    "FOR_PROGRAMS", "PER_MINUTE", "AppriseChannel", "Channel", "DingTalkChannel", "Entry", "FeishuChannel", "Link",
+    "MailChannel", "Message", "MqttChannel", "TerminalChannel", "TooFast", "WeComChannel", "WebhookChannel",
+    "check_channels", "open_channel", "open_channels", "read_channel",
+]  # fmt: skip
+
+_MAIL_PORTS = {"starttls": 587, "tls": 465, "none": 25}
 
 
 class Channel(Protocol):
     """What every channel can do."""
 
-    async def send(self, message: Message) -> None:
-        """Deliver ``message``; raises DeliveryFailed."""
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class TerminalSettings(_Frozen):
-    """``{type: terminal}``: print to standard output."""
-
-    type: Literal["terminal"]
-
-
-class WebhookSettings(_Frozen):
-    """``{type: webhook, url: …}``: POST the alert's JSON; with ``secret`` signed by HMAC-SHA256."""
-
-    type: Literal["webhook"]
-    url: str
-    secret: SecretField = None
-    timeout_s: Annotated[float, Field(gt=0, le=60)] = 10.0
-
-
-Settings = Annotated[TerminalSettings | WebhookSettings, Field(discriminator="type")]
-_ADAPTER: Final[TypeAdapter[TerminalSettings | WebhookSettings]] = TypeAdapter(Settings)
-TYPES: Final = ("terminal", "webhook")
-
-
-def check_channels(document: Document) -> Iterable[tuple[Where, str]]:
-    """A ``building.site.Check``: every channel of the file is one we know, and complete."""
-    for name, content in document.section("channels").items():
-        where: Where = ("channels", name)
-        try:
-            settings = _ADAPTER.validate_python(content)
-        except ValidationError as error:
-            for item in error.errors():
-                yield from _told(where, name, item)
-            continue
-        if isinstance(settings, WebhookSettings):
-            try:
-                check_url(settings.url)
-            except ValueError as error:
-                yield (*where, "url"), f"channel '{name}': {error}"
-
-
-def _told(where: Where, name: str, item: Any) -> Iterable[tuple[Where, str]]:
-    loc = tuple(part for part in item["loc"] if part not in TYPES)
-    key = str(loc[-1]) if loc else "type"
-    match item["type"]:
-        case "union_tag_invalid" | "union_tag_not_found" | "model_attributes_type" | "dict_type":
-            yield (*where, "type"), f"channel '{name}': type must be one of {', '.join(TYPES)}"
-        case "extra_forbidden":
-            yield (*where, *loc), f"channel '{name}': unknown key '{key}'"
-        case "missing":
-            yield where, f"channel '{name}': the key '{key}' is missing"
-        case _:
-            yield (*where, *loc), f"channel '{name}': {key}: {item['msg'].removeprefix('Value error, ')}"
+    async def send(self, message: Message) -> str | None:
+        """Deliver ``message`` and return what the service said; raises DeliveryFailed."""
 
 
 def open_channels(site: Site) -> Mapping[str, Channel]:
     """The channels of the site by name; secrets are revealed here, so a missing one stops the start."""
-    channels: dict[str, Channel] = {}
-    for name, content in site.channels.items():
-        settings = _ADAPTER.validate_python(content)
-        if isinstance(settings, TerminalSettings):
-            channels[name] = TerminalChannel()
-        else:
-            secret = settings.secret.reveal() if settings.secret is not None else None
-            channels[name] = WebhookChannel(settings.url, secret=secret, timeout_s=settings.timeout_s)
-    return channels
+    return {name: open_channel(name, read_channel(content)) for name, content in site.channels.items()}
+
+
+def open_channel(name: str, settings: Settings) -> Channel:
+    """One channel. Raises SecretMissing or ConfigError."""
+    match settings:
+        case TerminalSettings():
+            return TerminalChannel()
+        case WebhookSettings():
+            return WebhookChannel(settings.url, secret=_reveal(settings.secret), timeout_s=settings.timeout_s)
+        case DingTalkSettings():
+            return DingTalkChannel(
+                settings.token.reveal(),
+                secret=_reveal(settings.secret),
+                url=settings.url,
+                timeout_s=settings.timeout_s,
+            )
+        case FeishuSettings():
+            return FeishuChannel(
+                settings.hook.reveal(),
+                secret=_reveal(settings.secret),
+                url=settings.url,
+                timeout_s=settings.timeout_s,
+            )
+        case MailSettings():
+            return _mail(settings)
+        case MqttSettings():
+            return _mqtt(settings)
+        case AppriseSettings():
+            return AppriseChannel(name, settings.url.reveal())
+        case _:
+            return WeComChannel(settings.key.reveal(), url=settings.url, timeout_s=settings.timeout_s)
+
+
+def _mail(settings: MailSettings) -> MailChannel:
+    return MailChannel(
+        settings.host,
+        settings.port or _MAIL_PORTS[settings.security],
+        settings.sender,
+        settings.to,
+        security=settings.security,
+        username=settings.username,
+        password=_reveal(settings.password),
+        ca=settings.ca,
+        timeout_s=settings.timeout_s,
+    )
+
+
+def _mqtt(settings: MqttSettings) -> MqttChannel:
+    endpoint = parse_endpoint("mqtt", settings.url)
+    return MqttChannel(
+        endpoint.host,
+        endpoint.port,
+        settings.topic,
+        answers=settings.answers,
+        username=settings.username,
+        password=_reveal(settings.password),
+        tls=endpoint.scheme == "mqtts",
+        ca=settings.ca,
+        timeout_s=settings.timeout_s,
+    )
+
+
+def _reveal(secret: Secret | None) -> str | None:
+    return None if secret is None else secret.reveal()

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final
 
 from rules.channels.message import Entry, Message
 
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-_MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()#+|~>!-])")
-_FULL_WIDTH: Final = str.maketrans({"<": "＜", ">": "＞", "@": "＠"})
+_FULL_WIDTH: Final = str.maketrans("<>@*`[]#_~|\\", "＜＞＠＊｀［］＃＿～｜＼")
 _BARE_URL: Final = re.compile(r"(?i)\b(https?|ftp|dingtalk|wxwork|lark)(://)")
 
 
@@ -23,19 +22,12 @@ def one_line(text: str) -> str:
     return " ".join(_CONTROL.sub(" ", text).split())
 
 
-def markdown(text: str) -> str:
-    """Escaped for the chat robots' markdown: no link, no heading, no mention, no tag.
-
-    Their dialects know no escape for tags and mentions, so these three letters become their full-width forms.
-    """
-    safe = _BARE_URL.sub(r"\1 \2", one_line(text)).translate(_FULL_WIDTH)
-    return _MARKDOWN.sub(r"\\\1", safe)
-
-
 def plainly(text: str) -> str:
-    """For markdown dialects without any escape (WeCom): the letters that would do something are exchanged."""
-    safe = _BARE_URL.sub(r"\1 \2", one_line(text)).translate(_FULL_WIDTH)
-    return safe.translate(str.maketrans({"*": "＊", "`": "｀", "[": "［", "]": "］", "#": "＃", "_": "＿"}))
+    """For the chat robots' markdown: no link, no heading, no mention, no tag.
+
+    Their dialects differ in what they let one escape, so the letters that would do something become full-width ones.
+    """
+    return _BARE_URL.sub(r"\1 \2", one_line(text)).translate(_FULL_WIDTH)
 
 
 def as_html(text: str) -> str:
@@ -43,18 +35,18 @@ def as_html(text: str) -> str:
     return html.escape(one_line(text), quote=True)
 
 
-def as_markdown(message: Message, escape: Callable[[str], str], largest: int, *, heading: str = "### ") -> str:
+def as_markdown(message: Message, largest: int, *, heading: str = "### ") -> str:
     """The message in markdown of at most ``largest`` bytes of UTF-8; what does not fit is counted at the end."""
-    head = f"{heading}{escape(message.title)}"
-    tail = [f"> {escape(line)}" for line in message.footer]
-    return fit(head, [_entry(entry, escape) for entry in message.entries], tail, largest, message.language)
+    head = f"{heading}{plainly(message.title)}"
+    tail = [f"> {plainly(line)}" for line in message.footer]
+    return fit(head, [_entry(entry) for entry in message.parts()], tail, largest, message.language)
 
 
-def _entry(entry: Entry, escape: Callable[[str], str]) -> str:
-    lines = [f"**{escape(entry.title)}**"] if entry.title else []
-    lines += [escape(line) for line in entry.lines]
+def _entry(entry: Entry) -> str:
+    lines = [f"**{plainly(entry.title)}**"] if entry.title else []
+    lines += [plainly(line) for line in entry.lines]
     if entry.links:
-        lines.append(" | ".join(f"[{escape(link.words)}]({link.url})" for link in entry.links))
+        lines.append(" | ".join(f"[{plainly(link.words)}]({link.url})" for link in entry.links))
     return "\n\n".join(lines)
 
 

@@ -40,3 +40,7 @@ class Message(NamedTuple):
     to: tuple[str, ...] = ()
     language: str = "zh"
     picture: bytes | None = None
+
+    def parts(self) -> tuple[Entry, ...]:
+        """The entries; for a message that is only text, the text."""
+        return self.entries or (Entry("", tuple(self.text.splitlines())),)

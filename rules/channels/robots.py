@@ -17,7 +17,7 @@ from urllib.parse import quote_plus
 import msgspec
 
 from building.errors import DeliveryFailed
-from rules.channels.markup import as_markdown, markdown, one_line, plainly
+from rules.channels.markup import as_markdown, one_line
 from rules.channels.message import Message
 from rules.channels.posting import Post, Poster, TooFast, decode_answer, told_by
 
@@ -60,7 +60,7 @@ class DingTalkChannel:
         self._poster = Poster("DingTalk", timeout_s)
 
     async def send(self, message: Message) -> str:
-        text = as_markdown(message, markdown, _DINGTALK_LARGEST)
+        text = as_markdown(message, _DINGTALK_LARGEST)
         if message.mention:  # a number is only called when it stands in the text as well
             text += "\n\n" + " ".join(f"@{number}" for number in message.mention)
         body = {
@@ -82,7 +82,9 @@ class DingTalkChannel:
 
 
 class WeComChannel:
-    """A WeCom (企业微信) group robot; ``key`` is the one in its address. The picture follows as a message of its own."""
+    """A WeCom (企业微信) group robot; ``key`` is that of its address. The picture follows as a message of its own."""
+
+    takes_pictures = True
 
     def __init__(self, key: str, *, url: str = WECOM, timeout_s: float = 10.0) -> None:
         self._address = f"{url.rstrip('/')}/cgi-bin/webhook/send?key={quote_plus(key)}"
@@ -91,7 +93,7 @@ class WeComChannel:
     async def send(self, message: Message) -> str:
         called = "".join(f"<@{user}>" for user in message.mention)
         room = _WECOM_LARGEST - len(called.encode()) - 1
-        text = as_markdown(message, plainly, room)
+        text = as_markdown(message, room)
         receipt = await self._post({"msgtype": "markdown", "markdown": {"content": f"{text}\n{called}".rstrip()}})
         if message.picture is not None and len(message.picture) <= _WECOM_PICTURE:
             try:
@@ -101,9 +103,7 @@ class WeComChannel:
         return receipt
 
     async def _post(self, body: Mapping[str, Any]) -> str:
-        answer = decode_answer(
-            "WeCom", await self._poster.post(Post(self._address, msgspec.json.encode(body), _JSON))
-        )
+        answer = decode_answer("WeCom", await self._poster.post(Post(self._address, msgspec.json.encode(body), _JSON)))
         return _judge("WeCom", answer, answer.get("errcode"), "errmsg")
 
 
@@ -147,7 +147,7 @@ _COLOURS: Final = {"critical": "red", "warning": "orange", "info": "blue"}
 def _card(message: Message) -> dict[str, Any]:
     over = message.alert.get("state") == "resolved"
     colour = "green" if over else _COLOURS.get(str(message.alert.get("severity")), "blue")
-    text = as_markdown(message._replace(title=""), markdown, _FEISHU_LARGEST, heading="").strip()
+    text = as_markdown(message._replace(title=""), _FEISHU_LARGEST, heading="").strip()
     called = "".join(f'<at id="{user}"></at>' for user in message.mention)
     return {
         "config": {"wide_screen_mode": True},

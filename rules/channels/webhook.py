@@ -35,8 +35,6 @@ class WebhookChannel:
             raise DeliveryFailed(f"the message has more than the {_LARGEST} bytes a webhook may get", retry=False)
         headers = {"Content-Type": "application/json", "X-Greenwarden-Id": message.ident}
         if self._secret is not None:
-            headers["X-Greenwarden-Signature"] = (
-                f"sha256={hmac.new(self._secret, body, hashlib.sha256).hexdigest()}"
-            )
+            headers["X-Greenwarden-Signature"] = f"sha256={hmac.new(self._secret, body, hashlib.sha256).hexdigest()}"
         await self._poster.post(Post(self._url, body, headers))
         return "accepted"

@@ -5,6 +5,7 @@ An image answers one unit's read requests. A request that the real device would 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 ILLEGAL_FUNCTION: Final = 1
@@ -27,30 +28,47 @@ class Image(Protocol):
         """The bytes of ``count`` registers (functions 3, 4) or bits (1, 2) from wire ``address`` on."""
 
 
-def words(table: bytes, address: int, count: int, most: int = 125) -> bytes:
-    """``count`` registers out of a table that begins at register 0. Raises Refused."""
-    if not 1 <= count <= most:
-        raise Refused(ILLEGAL_VALUE)
-    if 2 * (address + count) > len(table):
-        raise Refused(ILLEGAL_ADDRESS)
-    return table[2 * address : 2 * (address + count)]
+Numbers = Callable[[], Mapping[int, int]]
+"""Wire address -> raw word, or 0 and 1 for bits, as it is at this moment."""
 
 
-def sparse(registers: dict[int, int], address: int, count: int) -> bytes:
-    """Registers out of a map with holes; a request that touches a hole is refused whole."""
-    if not 1 <= count <= 125:
-        raise Refused(ILLEGAL_VALUE)
-    try:
-        return b"".join((registers[number] & 0xFFFF).to_bytes(2, "big") for number in range(address, address + count))
-    except KeyError:
-        raise Refused(ILLEGAL_ADDRESS) from None
+class NumbersImage:
+    """A unit with a handful of registers and bits, by function. ``filler`` is what stands in the gaps between them;
+    without it a request that touches a gap is refused whole."""
+
+    def __init__(self, spaces: Mapping[int, Numbers], *, filler: int | None = None, most: int = 125) -> None:
+        self._spaces = spaces
+        self._filler = filler
+        self._most = most
+
+    def read(self, function: int, address: int, count: int) -> bytes:
+        """Registers or packed bits. Raises Refused."""
+        space = self._spaces.get(function)
+        if space is None:
+            raise Refused(ILLEGAL_FUNCTION)
+        if not 1 <= count <= (2000 if function in (1, 2) else self._most):
+            raise Refused(ILLEGAL_VALUE)
+        known = space()
+        wanted = range(address, address + count)
+        inside = known and min(known) <= address and address + count - 1 <= max(known)
+        if not inside or (self._filler is None and not known.keys() >= set(wanted)):
+            raise Refused(ILLEGAL_ADDRESS)
+        numbers = [known.get(number, self._filler or 0) for number in wanted]
+        if function in (1, 2):
+            packed = sum(1 << place for place, state in enumerate(numbers) if state)
+            return packed.to_bytes((count + 7) // 8, "little")
+        return b"".join((number & 0xFFFF).to_bytes(2, "big") for number in numbers)
 
 
-def bits(states: list[bool], address: int, count: int) -> bytes:
-    """Bits packed as functions 1 and 2 send them, the first in the lowest place."""
-    if not 1 <= count <= 2000:
-        raise Refused(ILLEGAL_VALUE)
-    if address + count > len(states):
-        raise Refused(ILLEGAL_ADDRESS)
-    packed = sum(1 << place for place, state in enumerate(states[address : address + count]) if state)
-    return packed.to_bytes((count + 7) // 8, "little")
+class ByFunction:
+    """One unit made of parts, each answering for some functions."""
+
+    def __init__(self, parts: Mapping[int, Image]) -> None:
+        self._parts = parts
+
+    def read(self, function: int, address: int, count: int) -> bytes:
+        """What the part for ``function`` says. Raises Refused."""
+        part = self._parts.get(function)
+        if part is None:
+            raise Refused(ILLEGAL_FUNCTION)
+        return part.read(function, address, count)

@@ -1,0 +1,212 @@
+"""The ledger: slots of every counter, how far each is accounted, and where its accounting can be taken up again.
+
+An SQLite file beside the store, whichever that is: quarters of an hour are one row for each series and UTC day. All of
+it can be computed anew from the readings. One process writes, any number may read. Raises StoreAway.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from building.errors import StoreAway
+from collector.intervals import SLOTS_A_DAY, SlotBook, Slots
+
+LEDGER: Final = "intervals.db"
+VERSION: Final = 1
+_TABLES: Final = """
+CREATE TABLE IF NOT EXISTS series (id INTEGER PRIMARY KEY, device TEXT, quantity TEXT, UNIQUE (device, quantity));
+CREATE TABLE IF NOT EXISTS days (
+    series INTEGER, day INTEGER, slots BLOB NOT NULL, PRIMARY KEY (series, day)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS marks (
+    series INTEGER, at INTEGER, memory TEXT NOT NULL, slot TEXT NOT NULL, PRIMARY KEY (series, at)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS progress (series INTEGER PRIMARY KEY, until INTEGER NOT NULL, memory TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+"""
+
+
+class Mark(NamedTuple):
+    """A place at which accounting can be taken up: nothing was booked after ``at`` (ms), the tracker's memory (plain
+    numbers), and what the slot around ``at`` held."""
+
+    at: int
+    memory: list[float | None]
+    slot: list[float]
+
+
+class Progress(NamedTuple):
+    """How far a series is accounted: every reading up to ``until`` (ms), and the tracker's memory then."""
+
+    until: int
+    memory: list[float | None]
+
+
+class Ledger:
+    """The ledger in ``path``, made if need be; with ``read_only`` one that somebody else may be writing."""
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self._path = path
+        self._lock = threading.RLock()
+        with self._told():
+            if read_only:
+                self._connection = sqlite3.connect(
+                    f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=30, check_same_thread=False
+                )
+            else:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                self._connection.execute("PRAGMA synchronous = NORMAL")
+                self._connection.executescript(_TABLES)
+                self._connection.execute(f"PRAGMA user_version = {VERSION}")
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._lock:
+            self._connection.close()
+
+    # -- writing ------------------------------------------------------------------------------------------------------
+
+    def series(self) -> dict[tuple[str, str], int]:
+        """Number of every series, by device and quantity."""
+        with self._told():
+            rows = self._connection.execute("SELECT device, quantity, id FROM series")
+            return {(device, quantity): ident for device, quantity, ident in rows}
+
+    def number(self, device: str, quantity: str) -> int:
+        """Number of one series, given if need be."""
+        with self._told():
+            self._connection.execute(
+                "INSERT OR IGNORE INTO series (device, quantity) VALUES (?, ?)", (device, quantity)
+            )
+            row = self._connection.execute(
+                "SELECT id FROM series WHERE device = ? AND quantity = ?", (device, quantity)
+            ).fetchone()
+            return int(row[0])
+
+    def progress(self, series: int) -> Progress | None:
+        """How far ``series`` is accounted; None when nothing is."""
+        with self._told():
+            row = self._connection.execute("SELECT until, memory FROM progress WHERE series = ?", (series,)).fetchone()
+        return Progress(row[0], json.loads(row[1])) if row else None
+
+    def mark_before(self, series: int, moment: int) -> Mark | None:
+        """The last mark of ``series`` before ``moment``."""
+        with self._told():
+            row = self._connection.execute(
+                "SELECT at, memory, slot FROM marks WHERE series = ? AND at < ? ORDER BY at DESC LIMIT 1",
+                (series, moment),
+            ).fetchone()
+        return Mark(row[0], json.loads(row[1]), json.loads(row[2])) if row else None
+
+    def book(self, series: int, first_day: int) -> SlotBook:
+        """The slots of ``series`` from ``first_day`` (days since 1970) on, to be gone on with."""
+        book = SlotBook()
+        with self._told():
+            for day, blob in self._connection.execute(
+                "SELECT day, slots FROM days WHERE series = ? AND day >= ?", (series, first_day)
+            ):
+                book.days[day] = _unpacked(blob)
+        return book
+
+    def save(
+        self, series: int, book: SlotBook, progress: Progress, marks: Iterable[Mark], back_to: int | None = None
+    ) -> None:
+        """What was accounted, in one commit; marks at ``back_to`` (ms) or later are no longer true."""
+        days = [(series, day, zlib.compress(book.days[day].tobytes(), 1)) for day in sorted(book.touched)]
+        with self._told(), self._all_or_nothing():
+            if back_to is not None:
+                self._connection.execute("DELETE FROM marks WHERE series = ? AND at >= ?", (series, back_to))
+            self._connection.executemany("INSERT OR REPLACE INTO days VALUES (?, ?, ?)", days)
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO marks VALUES (?, ?, ?, ?)",
+                [(series, mark.at, json.dumps(mark.memory), json.dumps(mark.slot)) for mark in marks],
+            )
+            self._connection.execute(
+                "INSERT OR REPLACE INTO progress VALUES (?, ?, ?)",
+                (series, progress.until, json.dumps(progress.memory)),
+            )
+        book.touched.clear()
+
+    def forget(self, series: int) -> None:
+        """Everything of ``series``, so that it is accounted from the first reading on."""
+        with self._told(), self._all_or_nothing():
+            for table in ("days", "marks", "progress"):
+                self._connection.execute(f"DELETE FROM {table} WHERE series = ?", (series,))  # noqa: S608 - constants
+
+    def note(self, name: str, value: int) -> None:
+        """Remember a number under ``name``."""
+        with self._told():
+            self._connection.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, value))
+
+    def forget_note(self, name: str) -> None:
+        """Remove the number noted under ``name``."""
+        with self._told():
+            self._connection.execute("DELETE FROM notes WHERE name = ?", (name,))
+
+    def noted(self, name: str) -> int | None:
+        """The number noted under ``name``; None when there is none."""
+        with self._told():
+            row = self._connection.execute("SELECT value FROM notes WHERE name = ?", (name,)).fetchone()
+        return int(row[0]) if row else None
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def slots(self, series: int, start: int, end: int) -> tuple[int, Slots]:
+        """All slots of the UTC days from that of ``start`` to that of ``end`` (ms), and where the first begins."""
+        first, last = start // 86_400_000, end // 86_400_000
+        slots = np.zeros((4, (last - first + 1) * SLOTS_A_DAY))
+        with self._told():
+            for day, blob in self._connection.execute(
+                "SELECT day, slots FROM days WHERE series = ? AND day >= ? AND day <= ?", (series, first, last)
+            ):
+                at = (day - first) * SLOTS_A_DAY
+                slots[:, at : at + SLOTS_A_DAY] = _unpacked(blob)
+        return first * 86_400_000, slots
+
+    def first_day(self, series: int) -> int | None:
+        """The first UTC day (ms) of which ``series`` has slots."""
+        with self._told():
+            row = self._connection.execute("SELECT min(day) FROM days WHERE series = ?", (series,)).fetchone()
+        return None if row[0] is None else int(row[0]) * 86_400_000
+
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        with self._lock:
+            try:
+                yield
+            except sqlite3.Error as error:
+                raise StoreAway(
+                    f"{self._path.name} cannot be used ({error}); see that the disk has room and data/ may be written"
+                ) from error
+
+
+def _unpacked(blob: bytes) -> Slots:
+    return np.frombuffer(zlib.decompress(blob)).reshape(4, SLOTS_A_DAY).copy()

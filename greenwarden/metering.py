@@ -1,0 +1,212 @@
+"""``greenwarden meter …``: what people know about meters and no wire tells: exchanges, readings, bills; and intervals.
+
+What is told here lies in data/memory.db; the program that runs takes it up within half a minute, the next one at its
+start, and the intervals are mended from there on.
+"""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from building.errors import ConfigError, InputError
+from building.instants import from_iso, to_iso
+from building.site import Device, Site
+from collector.accounting import AMOUNTS, ANEW, EXCHANGES, JOURNAL, READINGS
+from collector.intervals import PERIODS, Interval
+from collector.metering import field_of, places_of
+from collector.storing.keeper import Keeper
+from collector.storing.ledger import LEDGER, Ledger
+from collector.summing import intervals
+from greenwarden import terminal
+from greenwarden.door import data_folder, open_site
+
+_UNITS: Final = {"energy": "kWh", "heat": "kWh", "volume": "m3", "gas": "m3", "fuel": "m3"}
+_LARGEST_FILE: Final = 100_000  # rows
+_TAKEN_UP: Final = "the intervals follow within half a minute when the program runs, else at its next start"
+
+
+def exchange(path: Path, device: str, old: float, new: float, at: str | None) -> None:
+    """A meter was taken out at ``old`` and another put in at ``new``. Raises ConfigError."""
+    site = open_site(path)
+    moment = _moment(site, at)
+    _metered(site, device)
+    with _keeper(path, site) as keeper:
+        keeper.append(EXCHANGES, moment, device, {"device": device, "at": moment, "old": old, "new": new})
+    terminal.say(f"{device}: exchanged at {to_iso(moment, site.site.tz)}, from {old:.10g} to {new:.10g}; {_TAKEN_UP}")
+
+
+def reading(path: Path, device: str, value: float, at: str | None) -> None:
+    """What stands on a meter that nobody polls. Raises ConfigError."""
+    site = open_site(path)
+    moment = _moment(site, at)
+    unit = _UNITS[field_of(_metered(site, device))]
+    with _keeper(path, site) as keeper:
+        keeper.append(READINGS, moment, device, {"device": device, "at": moment, "value": value})
+    terminal.say(f"{device}: {value:.10g} {unit} at {to_iso(moment, site.site.tz)}; {_TAKEN_UP}")
+
+
+def read_in(path: Path, file: Path) -> None:
+    """Readings (device,time,value) or bills (device,from,to,amount) out of a CSV file, all of it or nothing.
+
+    Raises ConfigError, InputError naming the row.
+    """
+    site = open_site(path)
+    records = list(_records(site, file))
+    with _keeper(path, site) as keeper:
+        keeper.keep({}, records)
+    terminal.say(f"{file.name}: {len(records)} rows; {_TAKEN_UP}")
+
+
+def compute_anew(path: Path, device: str | None) -> None:
+    """Have all intervals, or those of one device, computed again from the first reading on. Raises ConfigError."""
+    site = open_site(path)
+    if device is not None:
+        _metered(site, device)
+    with _keeper(path, site) as keeper:
+        keeper.append(ANEW, 0, device or "", {"device": device or "", "at": 0})
+    terminal.say(f"{device or 'all meters'}: to be computed anew; {_TAKEN_UP}")
+
+
+def show_journal(path: Path, device: str | None, *, as_json: bool) -> None:
+    """What happened to counters: wrap, reset, exchange, change of ratio, step back, spike, with before and after."""
+    site = open_site(path)
+    with _keeper(path, site) as keeper:
+        records = keeper.records(JOURNAL, key=device)
+    if as_json:
+        terminal.emit_json({"journal": records})
+        return
+    rows = [
+        (one["at"], one["device"], one["event"], _plain(one["before"]), _plain(one["after"]), _plain(one.get("booked")),
+         "withdrawn" if one.get("withdrawn") else "")
+        for one in records
+    ]  # fmt: skip
+    columns = ("time", "device", "event", "before", "after", "booked", "")
+    terminal.out.print(terminal.table("", columns, rows, right=(3, 4, 5)))
+
+
+def show_intervals(
+    path: Path, period: str, scope: str, ident: str | None, start: str | None, end: str | None, *, as_json: bool
+) -> None:
+    """What was used in each interval, and how well that is known. Raises ConfigError, InputError."""
+    site = open_site(path)
+    if period not in PERIODS:
+        raise ConfigError(f"{period!r} is no period; write one of {', '.join(PERIODS)}")
+    wanted = {key: devices for key, devices in places_of(site).items() if key[0] == scope and ident in (None, key[1])}
+    if not wanted:
+        raise ConfigError(f"the site has no {scope} {ident or ''} with a meter; write --of device, zone, department, "
+                          "circuit or site")  # fmt: skip
+    file = data_folder(path, site) / LEDGER
+    if not file.exists():
+        raise InputError(f"{file} does not exist; run greenwarden first")
+    with Ledger(file, read_only=True) as ledger:
+        until = ledger.noted("until") or 0
+        last = _moment(site, end) if end else until
+        first = _moment(site, start) if start else last - 86_400_000
+        found = list(intervals(site, ledger, wanted, period, first, last, until)) if last > first else []
+    if as_json:
+        terminal.emit_json({"intervals": [_as_json(site, one) for one in found]})
+        return
+    _print(site, found)
+
+
+def _print(site: Site, found: Sequence[Interval]) -> None:
+    fields = [field for field in _UNITS if any(field in one.values for one in found)]
+    rows = [
+        (to_iso(one.start, site.site.tz), _name(one), *(_rounded(one.values.get(field), 3) for field in fields),
+         _rounded(one.cost, 2), _rounded(one.kgco2, 2), one.state.word, f"{one.share_measured:.0%}")
+        for one in found
+    ]  # fmt: skip
+    heads = [f"{field} {_UNITS[field]}" for field in fields]
+    columns = ("from", "of", *heads, f"cost {site.site.tariffs.currency}", "kg CO2", "state", "measured")
+    terminal.out.print(terminal.table("", columns, rows, right=range(2, 4 + len(fields))))
+
+
+def _name(interval: Interval) -> str:
+    return interval.tags.get(interval.scope, "site")
+
+
+def _as_json(site: Site, one: Interval) -> dict[str, Any]:
+    tz = site.site.tz
+    return {
+        "scope": one.scope, **one.tags, "period": one.period, "from": to_iso(one.start, tz), "to": to_iso(one.end, tz),
+        **one.values, "cost": one.cost, "kgco2": one.kgco2, "state": one.state.word,
+        "share_measured": one.share_measured,
+    }  # fmt: skip
+
+
+def _plain(value: object) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.10g}" if isinstance(value, int | float) else str(value)
+
+
+def _rounded(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:,.{digits}f}"
+
+
+def _keeper(path: Path, site: Site) -> Keeper:
+    return Keeper(data_folder(path, site) / "memory.db")
+
+
+def _moment(site: Site, text: str | None) -> int:
+    if text is None:
+        return time.time_ns() // 1_000_000
+    try:
+        return from_iso(text, site.site.tz)
+    except ValueError:
+        raise ConfigError(f"{text!r} is no time; write 2026-07-01T18:30 (local) or 2026-07-01") from None
+
+
+def _metered(site: Site, device: str) -> Device:
+    known = site.device.get(device)
+    if known is None or known.kind == "sensor":
+        names = ", ".join(one.id for one in site.devices if one.kind != "sensor")
+        raise ConfigError(f"{device!r} is no meter of this site; meters are {names[:200]}")
+    return known
+
+
+def _records(site: Site, file: Path) -> Iterator[tuple[str, int, str, Mapping[str, object]]]:
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as text:
+            for number, row in enumerate(csv.DictReader(text), 2):
+                if number > _LARGEST_FILE:
+                    raise InputError(f"{file.name} has more than {_LARGEST_FILE} rows; cut it into several files")
+                try:
+                    yield _record(site, row)
+                except (KeyError, ValueError, TypeError, ConfigError) as error:
+                    raise InputError(f"{file.name}, row {number}: {_complaint(error)}") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{file} cannot be read ({error}); write a CSV file in UTF-8") from None
+
+
+def _complaint(error: Exception) -> str:
+    if isinstance(error, KeyError | TypeError):
+        return "columns are device,time,value (what stands on the meter) or device,from,to,amount (a bill)"
+    return str(error)
+
+
+def _record(site: Site, row: Mapping[str, str]) -> tuple[str, int, str, Mapping[str, object]]:
+    device = row["device"].strip()
+    _metered(site, device)
+    if row.get("amount"):
+        start, end, amount = (
+            _moment(site, row["from"].strip()),
+            _moment(site, row["to"].strip()),
+            _number(row["amount"]),
+        )
+        if end <= start or amount < 0:
+            raise ValueError("a bill needs from before to, and an amount of 0 or more")
+        return AMOUNTS, start, device, {"device": device, "start": start, "end": end, "amount": amount}
+    at = _moment(site, row["time"].strip())
+    return READINGS, at, device, {"device": device, "at": at, "value": _number(row["value"])}
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if not abs(value) < 1e12:
+        raise ValueError(f"{text!r} is no meter's number")
+    return value

@@ -1,0 +1,357 @@
+"""``greenwarden scan LINK``: who is there on a bus or broker, at which settings, and which profile fits."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import yaml
+from rich.progress import Progress
+
+from building.clock import Clock, SystemClock
+from building.errors import BadFrame, ConfigError, LinkDown, MeterRefused, NoAnswer
+from building.site import Device, Endpoint, Link, parse_endpoint
+from collector.asking import ask_device
+from collector.discovery import TOPICS, Entity, page_of, read_announcement
+from collector.fitting import fits, is_there
+from collector.links.cjt188 import Cjt188Link
+from collector.links.dlt645 import Dlt645Link
+from collector.links.modbus import ModbusLink
+from collector.links.mqtt import Message, MqttLink
+from collector.links.opening import modbus_link
+from collector.profiles import Profile, load_profile, profile_names
+from collector.service import access_of
+from collector.stations import line_for
+from collector.sunspec import SunSpecLink
+from collector.suspecting import suspicion
+from greenwarden import terminal
+from greenwarden.door import open_site, profiles_folder
+
+_BAUDS: Final = ("9600", "19200", "2400", "4800", "38400", "115200")
+_PARITIES: Final = ("N", "E", "O")
+_HEARD_ENOUGH: Final = 3  # sound answers at one setting of the line: no other is tried
+_MOST_ENTITIES: Final = 10_000
+_LISTENED: Final = (
+    *TOPICS, "tele/+/SENSOR", "tele/+/LWT", "zigbee2mqtt/#", "shellies/+/#", "+/events/rpc", "+/status/#",
+    "+/online", "wmbusmeters/+",
+)  # fmt: skip
+
+
+class Found(NamedTuple):
+    """One device that is there: how it is reached, the profile that fits best ("" for none), and what it says."""
+
+    where: str
+    profile: str
+    score: float
+    values: Mapping[str, float | str]
+    remark: str
+    line: str
+
+
+async def scan(
+    path: Path, link: str, *, units: str, timeout_s: float, seconds: float, write: bool, as_json: bool
+) -> None:
+    """Print who is there. ``link`` is an id of the site file or an address. Raises ConfigError, LinkDown."""
+    folder = profiles_folder(path)
+    known = _link(path, link)
+    endpoint, ident = known.endpoint, known.id
+    found: list[Found] = []
+    try:
+        if known.protocol == "mqtt":
+            found += await _scan_broker(known, folder, seconds, write=write, quiet=as_json)
+        elif known.protocol == "modbus":
+            async for one in _scan_modbus(ident, endpoint, _units(units), folder, timeout_s, quiet=as_json):
+                found.append(one)
+        else:
+            async for one in _scan_numbers(known, endpoint, timeout_s, quiet=as_json):
+                found.append(one)
+    except asyncio.CancelledError:
+        if not as_json:
+            terminal.say("Stopped; this is what was found so far.")
+        _show(found, as_json=as_json)
+        raise
+    _show(found, as_json=as_json)
+
+
+def _link(path: Path, text: str) -> Link:
+    """A link of the site file, or one made of an address; DL/T 645 and CJ/T 188 are written dlt645=…, cjt188=…."""
+    if "://" not in text:
+        site = open_site(path)
+        if text not in site.link:
+            raise ConfigError(
+                f"there is no link '{text}' in {path.name}; known are {', '.join(site.link) or 'none'}; "
+                "or write an address such as rtu:///dev/ttyUSB0, tcp://10.1.0.5 or mqtt://10.1.0.9"
+            )
+        return site.link[text]
+    protocol, marked, address = text.partition("=")
+    if not marked or "://" in protocol:
+        protocol, address = ("mqtt" if text.startswith("mqtt") else "modbus"), text
+    if protocol not in ("modbus", "mqtt", "dlt645", "cjt188"):
+        raise ConfigError(f"'{protocol}' is no protocol; write modbus=, mqtt=, dlt645= or cjt188= before the address")
+    try:
+        parse_endpoint(protocol, address)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    return Link.model_validate({"id": "link", protocol: address})
+
+
+def _units(text: str) -> list[int]:
+    units: list[int] = []
+    for part in text.split(","):
+        first, _, last = part.strip().partition("-")
+        if not first.isdecimal() or (last and not last.isdecimal()):
+            raise ConfigError(f"--units {text!r}: write e.g. 1-32 or 1,5,11-20")
+        units += range(int(first), int(last or first) + 1)
+    if not units or max(units) > 255:
+        raise ConfigError(f"--units {text!r}: units are 1 to 247")
+    return list(dict.fromkeys(units))
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Progress]:
+    with Progress(console=terminal.err, transient=True, disable=quiet or not terminal.err.is_terminal) as progress:
+        yield progress
+
+
+# -- Modbus -----------------------------------------------------------------------------------------------------------
+
+
+async def _scan_modbus(
+    ident: str, endpoint: Endpoint, units: list[int], folder: Path, timeout_s: float, *, quiet: bool
+) -> AsyncIterator[Found]:
+    pages = {name: load_profile(name, folder) for name in profile_names(folder)}
+    with _progress(quiet) as progress:
+        for setting in _settings(endpoint):
+            line: ModbusLink = SunSpecLink(modbus_link(setting, timeout=timeout_s))
+            task = progress.add_task(_label(setting), total=len(units))
+            heard = 0
+            try:
+                for unit in units:
+                    progress.update(task, advance=1, description=f"{_label(setting)} unit {unit}")
+                    found = await _unit(ident, line, unit, pages, setting, progress, several=setting != endpoint)
+                    if found is not None:
+                        heard += bool(found.profile) or found.remark == ""
+                        yield found
+            finally:
+                await line.close()
+                progress.remove_task(task)
+            if heard:
+                return  # a bus has one setting
+
+
+def _settings(endpoint: Endpoint) -> Iterable[Endpoint]:
+    """The address as it is; of a serial port without a baud rate, the usual rates and parities in turn."""
+    if endpoint.scheme not in ("rtu", "ascii") or "baudrate" in endpoint.options:
+        yield endpoint
+        return
+    for baud in _BAUDS:
+        for parity in _PARITIES:
+            yield endpoint.model_copy(update={"options": {**endpoint.options, "baudrate": baud, "parity": parity}})
+
+
+def _label(endpoint: Endpoint) -> str:
+    if endpoint.path:
+        return f"{endpoint.options.get('baudrate', '9600')} {endpoint.options.get('parity', 'N')}"
+    return f"{endpoint.host}:{endpoint.port}"
+
+
+async def _unit(
+    ident: str,
+    line: ModbusLink,
+    unit: int,
+    pages: Mapping[str, Profile],
+    setting: Endpoint,
+    progress: Progress,
+    *,
+    several: bool,
+) -> Found | None:
+    where = f"unit {unit}" + (f" at {_label(setting)}" if several else "")
+    clock = SystemClock()
+    try:
+        sign = await is_there(line, unit)
+        if sign is None:
+            return None
+        task = progress.add_task(f"unit {unit}: which profile fits", total=len(pages))
+        try:
+            found = await fits(line, unit, pages, clock, lambda name: progress.update(task, advance=1))
+        finally:
+            progress.remove_task(task)
+    except NoAnswer:
+        return Found(where, "", 0.0, {}, "answers now and then; raise timeout: or look at the wiring", "")
+    except BadFrame as error:
+        return None if several else Found(where, "", 0.0, {}, str(error), "")
+    if not found:
+        return Found(where, "", 0.0, {}, "there, but no profile fits; write one: docs/new-meter.md", "")
+    best = found[0]
+    others = ", ".join(f"{fit.name} {fit.score:.0%}" for fit in found[1:3])
+    remark = suspicion(best.answer.reading.values) or (f"or {others}" if others else "")
+    if best.order:
+        remark = f"its words come in order {best.order}, not as the profile says"
+    kind = (pages[best.name].kinds or ("electricity",))[0]
+    order = f", order: {best.order}" if best.order else ""
+    text = f"- {{id: {kind}-{unit}, kind: {kind}, profile: {best.name}, link: {ident}, unit: {unit}{order}}}"
+    return Found(where, best.name, best.score, best.answer.reading.values, remark, text)
+
+
+# -- DL/T 645 and CJ/T 188 --------------------------------------------------------------------------------------------
+
+
+async def _scan_numbers(link: Link, endpoint: Endpoint, timeout_s: float, *, quiet: bool) -> AsyncIterator[Found]:
+    page, kind = ("dlt645_single", "electricity") if link.protocol == "dlt645" else ("cjt188_water", "water")
+    profile = load_profile(page)
+    line = line_for(link.protocol, endpoint, [profile], timeout=timeout_s)
+    assert isinstance(line, Dlt645Link | Cjt188Link)
+    with _progress(quiet) as progress:
+        task = progress.add_task("looking for meter numbers", total=None)
+        try:
+            async for asked, number in line.discover():
+                progress.update(task, advance=1, description=f"asked {asked}")
+                if number is not None:
+                    yield await _number(link, line, number, page, profile, kind)
+        finally:
+            await line.close()
+
+
+async def _number(link: Link, line: ModbusLink, number: str, page: str, profile: Profile, kind: str) -> Found:
+    device = Device.model_validate({"id": number, "kind": kind, "address": number})
+    text = f'- {{id: meter-{number[-4:]}, kind: {kind}, profile: {page}, link: {link.id}, address: "{number}"}}'
+    try:
+        answer = await ask_device(line, device, profile, SystemClock())
+    except (NoAnswer, BadFrame, MeterRefused) as error:
+        return Found(f"number {number}", page, 0.0, {}, str(error), text)
+    return Found(f"number {number}", page, 1.0, answer.reading.values, suspicion(answer.reading.values), text)
+
+
+# -- brokers ----------------------------------------------------------------------------------------------------------
+
+
+async def _scan_broker(link: Link, folder: Path, seconds: float, *, write: bool, quiet: bool) -> list[Found]:
+    """Listen for a while; retained announcements come at once, telemetry when it is due (Tasmota: every 5 min)."""
+    clock: Clock = SystemClock()
+    heard: dict[str, Message] = {}
+    down: list[LinkDown] = []
+    line = MqttLink(
+        link.endpoint.host,
+        link.endpoint.port or 0,
+        _LISTENED,
+        client_id=f"greenwarden-{secrets.token_hex(4)}",
+        access=access_of(link, link.endpoint, {}),
+        now=clock.now,
+        on_state=lambda state: down.append(state) if state is not None else None,
+        persistent=False,
+    )
+
+    async def listen() -> None:
+        async for batch in line.batches():
+            for message in batch.messages:
+                if len(heard) < _MOST_ENTITIES:
+                    heard[message.topic] = message
+            batch.acknowledge()
+
+    async with line:
+        with _progress(quiet) as progress:
+            task = progress.add_task(f"listening to {line.address}", total=seconds)
+            listening = asyncio.create_task(listen(), name="scan")
+            try:
+                for _ in range(max(1, round(seconds * 4))):
+                    await asyncio.sleep(0.25)
+                    progress.update(task, advance=0.25)
+                    if down and not heard:
+                        raise down[0]
+            finally:
+                listening.cancel()
+    return [*_usual_devices(link.id, heard), *_announced_devices(link.id, heard, folder, write=write)]
+
+
+_SPEAKERS: Final = (
+    ("tele/+/SENSOR", "tasmota_plug", "plug"),
+    ("tele/+/LWT", "tasmota_plug", "plug"),
+    ("shellies/+/online", "shelly_gen1", "plug"),
+    ("+/events/rpc", "shelly_gen2", "plug"),
+    ("wmbusmeters/+", "wmbusmeters", "water"),
+)
+
+
+def _usual_devices(ident: str, heard: Mapping[str, Message]) -> Iterable[Found]:
+    told: set[tuple[str, str]] = set()
+    for topic, message in heard.items():
+        for pattern, profile, kind in _SPEAKERS:
+            name = _name_in(topic, pattern)
+            if name is not None and (name, profile) not in told:
+                told.add((name, profile))
+                yield _speaker(ident, name, profile, kind, message)
+        parts = topic.split("/")
+        zigbee = parts[0] == "zigbee2mqtt" and len(parts) > 1 and parts[1] != "bridge" and parts[-1] != "availability"
+        if zigbee and message.payload.startswith(b"{") and ("/".join(parts[1:]), "z") not in told:
+            told.add(("/".join(parts[1:]), "z"))
+            yield _speaker(ident, "/".join(parts[1:]), "zigbee2mqtt_sensor", "sensor", message)
+
+
+def _name_in(topic: str, pattern: str) -> str | None:
+    parts, wanted = topic.split("/"), pattern.split("/")
+    if len(parts) != len(wanted) or any(w not in ("+", p) for p, w in zip(parts, wanted, strict=True)):
+        return None
+    return parts[wanted.index("+")]
+
+
+def _speaker(ident: str, name: str, profile: str, kind: str, message: Message) -> Found:
+    text = f"- {{id: {name}, kind: {kind}, profile: {profile}, link: {ident}, topic: {name}}}"
+    return Found(f"topic {name}", profile, 1.0, {}, message.payload[:60].decode(errors="replace"), text)
+
+
+def _announced_devices(ident: str, heard: Mapping[str, Message], folder: Path, *, write: bool) -> Iterable[Found]:
+    """Devices that described themselves for Home Assistant, but for those whose bridge we know better."""
+    devices: dict[str, list[Entity]] = {}
+    for topic, message in heard.items():
+        entity = read_announcement(topic, message.payload)
+        if entity is not None and not entity.deleted and "zigbee2mqtt" not in str(entity.state_topic):
+            devices.setdefault(entity.device, []).append(entity)
+    for device, entities in devices.items():
+        made = page_of(entities)
+        if made is None:
+            continue
+        topic, page = made
+        name = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in device).strip("_").lower()
+        name = f"found_{name}"
+        quantities = [point["quantity"] for one in page["topics"] for point in one["values"]]
+        target = folder / f"{name}.yaml"
+        if write:
+            folder.mkdir(exist_ok=True)
+            target.write_text(yaml.safe_dump(page, allow_unicode=True, sort_keys=False), encoding="utf-8")
+        remark = f"page written to {target.name}" if write else "add --write for its page"
+        text = f"- {{id: {name[6:]}, kind: sensor, profile: {name}, link: {ident}, topic: {topic}}}"
+        yield Found(f"topic {topic}", name, 1.0, dict.fromkeys(quantities, ""), remark, text)
+
+
+# -- what is shown ----------------------------------------------------------------------------------------------------
+
+
+def _show(found: list[Found], *, as_json: bool) -> None:
+    if as_json:
+        terminal.emit_json({"found": [one._asdict() for one in found]})
+        return
+    if not found:
+        terminal.say("Nobody answers. Check power, the two wires (A and B may be swapped), baud rate and parity.")
+        return
+    rows = [
+        (one.where, one.profile or "none", f"{one.score:.0%}" if one.profile else "", _brief(one.values), one.remark)
+        for one in found
+    ]
+    terminal.out.print(terminal.table("", ("where", "profile", "fits", "says", "remark"), rows, right=(2,)))
+    lines = [one.line for one in found if one.line]
+    if lines:
+        terminal.say("For devices.yaml, below devices: (choose id, kind and zone)")
+        for line in lines:
+            terminal.say(f"  {line}")
+
+
+def _brief(values: Mapping[str, float | str], most: int = 4) -> str:
+    shown = [
+        f"{name} {value:.6g}" if isinstance(value, float | int) else f"{name} {value}".strip()
+        for name, value in values.items()
+    ]
+    return ", ".join(shown[:most]) + (f" and {len(shown) - most} more" if len(shown) > most else "")

@@ -1,0 +1,179 @@
+"""Alerts against the truth: per rule what was found, missed and made up, how late, and at what cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any, Final
+
+from building.site import Device, Site
+from rules.alerts import Alert
+from rules.catalogue import CATALOGUE
+from simulators.faults import FALSIFYING, HUSHING, OF_PEOPLE, Fault
+from simulators.truth import MAY_ALSO, Expected, Truth
+
+_SLACK: Final = 2 * 60_000  # ms beside the stretch within which an alert of it may begin or end
+_ESTIMATED: Final = ("aircon_setpoint", "water_leak")  # rules that say themselves that they estimate
+_COARSE: Final = {"meter_stuck": 3_600_000, "aircon_room_temperature": 120_000}
+"""ms: a meter is looked at every hour; gateways tell the room in tenths, through which it glides in minutes."""
+_NOT_SCORED: Final = ("quota_pace",)
+"""Whether a department is above the pace of its quota is plain arithmetic: there is no fault behind it to find."""
+_AFTERMATH: Final = 36 * 3_600_000  # ms after a fault in which rules that look at whole days may speak of it
+_OF_METERS: Final = ("meter_silent", "meter_stuck", "meter_implausible", *MAY_ALSO)
+
+
+@dataclass
+class RuleScore:
+    """One rule. ``delays``: ms from the beginning of the condition to the alert; ``late``: the same beyond the rule's
+    own time and one period of the device. ``true`` and ``told``: waste of the found ones, measured ones only, as
+    (kWh, litres)."""
+
+    faults: int = 0
+    found: int = 0
+    false: int = 0
+    delays: list[int] = field(default_factory=list)
+    late: list[int] = field(default_factory=list)
+    true: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    told: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    cost_true: float = 0.0
+    cost_told: float = 0.0
+    estimated: bool = False
+    missed_ones: list[Expected] = field(default_factory=list)
+    false_ones: list[Alert] = field(default_factory=list)
+
+    @property
+    def missed(self) -> int:
+        return self.faults - self.found
+
+    @property
+    def precision(self) -> float | None:
+        """None where nothing was said."""
+        said = self.found + self.false
+        return self.found / said if said else None
+
+    @property
+    def recall(self) -> float | None:
+        """None where there was nothing to find."""
+        return self.found / self.faults if self.faults else None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "faults": self.faults, "found": self.found, "missed": self.missed, "false": self.false,
+            "precision": _short(self.precision), "recall": _short(self.recall),
+            "median_delay_s": round(median(self.delays) / 1000, 1) if self.delays else None,
+            "cost_true": round(self.cost_true, 4), "cost_told": round(self.cost_told, 4),
+        }  # fmt: skip
+
+
+def _short(share: float | None) -> float | None:
+    return None if share is None else round(share, 4)
+
+
+def score(site: Site, alerts: Sequence[Alert], truth: Truth, now: int) -> dict[str, RuleScore]:
+    """The score of every rule of the catalogue that had something to find, or said something, up to ``now``."""
+    scores: dict[str, RuleScore] = {}
+    due = [one for one in truth.all_due(now) if one.rule in CATALOGUE]
+    of_rule: dict[str, list[Alert]] = {}
+    for alert in alerts:
+        of_rule.setdefault(alert.rule, []).append(alert)
+    for one in due:
+        margin = one.after + 3 * site.device[one.device].every
+        if one.sure and one.is_due(now) and one.since is not None and one.since + margin <= now:
+            _book(site, one, of_rule.get(one.rule, ()), scores.setdefault(one.rule, RuleScore()), now)
+    for rule, said in of_rule.items():
+        if rule in _NOT_SCORED:
+            continue
+        known = [one for one in due if one.rule == rule]
+        for alert in said:
+            if not any(_fits(alert, one) for one in known) and not _excused(site, alert, truth):
+                own = scores.setdefault(rule, RuleScore())
+                own.false += 1
+                own.false_ones.append(alert)
+    return {rule: scores[rule] for rule in CATALOGUE if rule in scores}
+
+
+def _book(site: Site, one: Expected, alerts: Iterable[Alert], own: RuleScore, now: int) -> None:
+    own.faults += 1
+    fitting = [alert for alert in alerts if _fits(alert, one)]
+    if not fitting:
+        own.missed_ones.append(one)
+        return
+    assert one.since is not None
+    own.found += 1
+    raised = min(alert.raised for alert in fitting)
+    own.delays.append(raised - one.since)
+    own.late.append(raised - one.since - one.after - _period(site, one))
+    if one.kwh is None or one.litres is None or one.ended is None or one.ended + _SLACK > now:
+        return
+    tariffs = site.site.tariffs
+    own.cost_true += one.kwh * tariffs.electricity + one.litres / 1000 * tariffs.water
+    for alert in fitting:
+        own.cost_told += alert.waste.get("cost") or 0.0
+        own.estimated |= one.rule in _ESTIMATED
+        for place, key in enumerate(("kwh", "litres")):
+            own.told[place] += alert.waste.get(key) or 0.0
+    own.true[0] += one.kwh
+    own.true[1] += one.litres
+
+
+def _period(site: Site, one: Expected) -> int:
+    """ms between two words of what the rule goes by: the slowest device it needs, or the pulses of a trickle."""
+    device = site.device[one.device]
+    period = device.every + _COARSE.get(one.rule, 0)
+    if one.rule == "lights_in_daylight":
+        period = max([d.every for d in site.devices if d.kind == "sensor" and d.zone == device.zone], default=period)
+    if device.kind == "water" and one.fault is not None and one.fault.size > 0:
+        period += round((device.litres_per_pulse or 1.0) / one.fault.size * 60_000)
+    return period
+
+
+def _fits(alert: Alert, one: Expected) -> bool:
+    if alert.rule != one.rule or alert.device != one.device:
+        return False
+    assert one.since is not None
+    over = one.ended is None or alert.since <= one.ended + _SLACK
+    return over and (alert.ended is None or alert.ended >= one.since - _SLACK)
+
+
+def _excused(site: Site, alert: Alert, truth: Truth) -> bool:
+    """Whether a known fault explains an alert that is not the one it is there for.
+
+    What is said of a device while its own readings are false is nobody's false alarm: the reading was.
+    """
+    return any(
+        fault.kind in FALSIFYING and fault.place == alert.device and fault.start <= alert.raised <= fault.end + _SLACK
+        for fault in truth.book.all
+    ) or any(
+        fault.start - _SLACK <= (alert.ended or alert.raised)
+        and fault.end + (_AFTERMATH if alert.rule in MAY_ALSO else _SLACK) >= alert.since
+        and alert.rule in _may_speak(fault)
+        and _touches(site, fault, alert, truth)
+        for fault in truth.book.all
+    )
+
+
+def _may_speak(fault: Fault) -> tuple[str, ...]:
+    if fault.kind in OF_PEOPLE:
+        return MAY_ALSO
+    return _OF_METERS if fault.kind in HUSHING or fault.kind in FALSIFYING else ()
+
+
+def _touches(site: Site, fault: Fault, alert: Alert, truth: Truth) -> bool:
+    """Whether what the alert is about, or a meter behind it, is in the fault's place."""
+    about = site.device.get(alert.device or "")
+    here = [device for device in site.devices if fault.place in (device.id, device.zone, device.link)]
+    if about is None:
+        return True
+    above = {front for device in here for front in truth.installation.above(device.id)}
+    same_department = any(_department(site, device) == alert.department for device in here)
+    return about in here or about.id in above or (alert.rule == "quota_pace" and same_department)
+
+
+def _department(site: Site, device: Device) -> str | None:
+    return site.department_of(device)
+
+
+def to_json(scores: Mapping[str, RuleScore], readings: Mapping[str, int]) -> dict[str, Any]:
+    """The object that ``simulate --score --json`` prints."""
+    return {"rules": {rule: own.to_json() for rule, own in scores.items()}, "readings": dict(readings)}

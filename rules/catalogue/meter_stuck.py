@@ -1,0 +1,77 @@
+"""A device says the same for half a day, though its neighbours move."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from building.site import Device
+from rules.bench import Bench
+from rules.catalogue.page import Condition, Evidence, Rule, Text, Truth, Values, after
+from rules.maintenance import shown, worst
+
+_MOVING: Final = {
+    "electricity": (("active_power", False),),
+    "plug": (("active_power", False),),
+    "aircon": (("temperature", False),),
+    "sensor": (("temperature", True), ("humidity", True), ("co2", True), ("illuminance", False)),
+}
+"""What ought to move, by kind; whether standing still is remarkable even without a neighbour that moves."""
+
+
+def applies(device: Device) -> bool:
+    """Devices with something that ought to move."""
+    return device.kind in _MOVING
+
+
+def wire(bench: Bench, device: Device, values: Values) -> Condition | None:
+    """By a look every hour. Zero is no sign of a fault where zero is usual."""
+    told = [(q, alone) for q, alone in _MOVING[device.kind] if not device.quantities or q in device.quantities]
+    if not told:
+        return None
+    stills = [bench.still(device, quantity, alone=alone) for quantity, alone in told]
+    wait = int(values["after"])
+
+    def stuck() -> Truth:
+        if all(still.value is None for still in stills):
+            return None
+        return worst(stills, wait, bench.memory.now) is not None
+
+    def began() -> int:
+        found = worst(stills, wait, bench.memory.now)
+        return bench.memory.now if found is None else found.since
+
+    signals = [still.signal for still in stills]
+    return Condition(
+        stuck, stills, signals, began=began, facts=lambda: shown(worst(stills, wait, bench.memory.now))
+    )  # fmt: skip
+
+
+def detail(evidence: Evidence) -> Text | None:
+    """Which value does not move."""
+    facts = evidence["facts"]
+    if "value" not in facts:
+        return None
+    return Text(
+        f"读数 {facts['quantity']} 一直是 {facts['value']:g}，没有变化。",
+        f"It says {facts['quantity']} {facts['value']:g} all the time.",
+    )
+
+
+RULE = Rule(
+    name="meter_stuck",
+    sentence=Text(
+        "设备读数长时间不变，同类设备却在变化。",
+        "The device says the same all the time, though others of its kind move."
+    ),
+    title=Text("{place}：读数不变（{device}）", "{place}: readings stand still ({device})"),
+    advice=Text("请检查传感器或仪表是否损坏。", "Check whether the sensor or meter is broken."),
+    clause=Text("设备维护", "Maintenance of the metering (设备维护)"),
+    severity="info",
+    parameters=(after(12 * 60, Text("读数不变多久后告警", "How long it must say the same")),),
+    kinds=("electricity", "plug", "aircon", "sensor"),
+    quantities=("active_power", "temperature", "humidity", "co2", "illuminance"),
+    wasted=None,
+    applies=applies,
+    wire=wire,
+    detail=detail,
+)  # fmt: skip

@@ -1,0 +1,214 @@
+"""Whether water runs, and whether it ever stops: told from a flow, or from the steps of a volume counter."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final
+
+from building.site import MINUTE
+from rules.cells import NEVER, Lasting, Memory, Signal
+
+HOUR: Final = 60 * MINUTE
+_SLOWEST: Final = 5.0  # L/h; what runs slower than this is not told from use by coarse pulses
+_UNSEEN: Final = 2
+_SEEN: Final = 5 * MINUTE  # readings of a counter further apart do not show whether water ran all the time
+_LONGEST_PAUSE: Final = 6 * HOUR
+
+
+def risen(number: float, seen: float, peak: float | None) -> tuple[float, float | None]:
+    """From where a rise to ``number`` counts: a fall that is made up for was no use."""
+    return (peak, None) if peak is not None and number >= peak else (seen, peak)
+
+
+class Steps(Lasting):
+    """Whether water runs, told from the steps of a volume counter.
+
+    Two steps prove a flow above ``limit`` (L/min) between them when their litres divided by the time between them
+    exceed it. After a step the next one is awaited for as long as the counter's own step takes at the limit; readings
+    that show none for that long prove a pause.
+    """
+
+    __slots__ = ("began", "last", "limit", "patience", "peak", "running", "seen", "step", "volume")
+    STATE: ClassVar = ("last", "began", "seen", "running", "step", "peak")
+
+    def __init__(self, memory: Memory, volume: Signal, limit: float) -> None:
+        super().__init__(memory, 3)
+        self.volume = volume
+        self.limit = limit
+        device = volume.track.device
+        step = device.litres_per_pulse or 1.0
+        self.patience = max(round(step / limit * MINUTE), 2 * device.every)
+        self.last = NEVER  # instant of the last step
+        self.began = NEVER  # instant from which this running is proved
+        self.seen: float | None = None  # m3 at the last step
+        self.step = 0.0  # litres of the last step
+        self.peak: float | None = None  # m3 from which the counter fell
+        self.running: bool | None = None
+
+    def wake(self, moment: int) -> None:
+        if not self.volume.unknown and moment >= self.last + self.patience and self.running is not False:
+            self.running = False
+            self.tell(moment)
+
+    def resume(self, moment: int) -> None:
+        if self.seen is not None:
+            self.wake_at(self.last + self.patience)
+
+    def hear(self, moment: int) -> None:
+        if self.volume.unknown:
+            self.running = None
+        elif self.seen is None or self.volume.number < self.seen:
+            self.peak = self.seen if self.peak is None else self.peak
+            self.seen, self.last, self.running = self.volume.number, moment, None
+            self.wake_at(moment + self.patience)
+        elif self.volume.number > self.seen:
+            self.seen, self.peak = risen(self.volume.number, self.seen, self.peak)
+            self._step((self.volume.number - self.seen) * 1000, moment)
+        elif self.running is None and moment >= self.last + self.patience:
+            self.running = False
+        self.tell(moment)
+
+    def _step(self, litres: float, moment: int) -> None:
+        # Readings without a step between the two: nothing ran before the last of them.
+        still = self.volume.before
+        start = still if still - self.last >= self.patience else self.last
+        if start != self.last and self.running:
+            self.running = False
+            self.tell(moment)
+        # A step over a long time may be one short use: it proves no running.
+        seen = moment - self.volume.before <= max(_SEEN, round(self.volume.track.device.litres_per_pulse or 1.0)
+                                                  * MINUTE / self.limit)  # fmt: skip
+        fast = seen and litres * MINUTE > self.limit * (moment - start)
+        if fast and not self.running:
+            self.began = start
+        # A lone step after a pause proves nothing yet; the next one will.
+        self.running = fast
+        self.seen, self.last, self.step = self.volume.number, moment, litres
+        self.wake_at(moment + self.patience)
+
+
+class Flowing(Lasting):
+    """Whether water runs, told by its flow; a dip shorter than ``pause`` ms is no break."""
+
+    __slots__ = ("began", "flow", "limit", "pause", "running", "until")
+    STATE: ClassVar = ("began", "running", "until")
+
+    def __init__(self, memory: Memory, flow: Signal, limit: float, pause: int) -> None:
+        super().__init__(memory, 3)
+        self.flow = flow
+        self.limit = limit
+        self.pause = pause
+        self.began = NEVER
+        self.running: bool | None = None
+        self.until = NEVER  # when a dip will have become a break
+        flow.listeners.append(self)
+
+    def hear(self, moment: int) -> None:
+        if self.flow.unknown:
+            self.running = None
+        elif self.flow.number > self.limit:
+            if not self.running:
+                self.began = moment
+            self.running, self.until = True, NEVER
+        elif self.running and moment < self.flow.before + self.pause:
+            self.until = self.flow.before + self.pause
+            self.wake_at(self.until)
+        elif self.until == NEVER or moment >= self.until:
+            self.running, self.until = False, NEVER
+        self.tell(moment)
+
+    def wake(self, moment: int) -> None:
+        if self.until != NEVER and moment >= self.until and not self.flow.unknown:
+            self.running, self.until = False, NEVER
+            self.tell(moment)
+
+    def resume(self, moment: int) -> None:
+        if self.until != NEVER:
+            self.wake_at(max(self.until, moment + 1))
+
+
+class Ceaseless(Lasting):
+    """Whether consumption has gone on without a pause: steps of a counter, none of them later than ``pause``.
+
+    A pause is proved by readings that show no step for so long; a gap in the readings proves nothing.
+    """
+
+    __slots__ = ("began", "due", "last", "least", "pause", "peak", "running", "seen", "volume")
+    STATE: ClassVar = ("last", "began", "seen", "running", "least", "peak", "due")
+
+    def __init__(self, memory: Memory, volume: Signal, pause: int) -> None:
+        super().__init__(memory, 3)
+        self.volume = volume
+        litres = volume.track.device.litres_per_pulse or 1.0
+        self.pause = max(pause, min(round(litres / _SLOWEST * HOUR), _LONGEST_PAUSE))
+        self.last = NEVER
+        self.began = NEVER  # the step after the last pause
+        self.seen: float | None = None
+        self.peak: float | None = None
+        self.due = NEVER  # of the next look
+        self.least: float | None = None  # L/h, the slowest that it ever was since
+        self.running: bool | None = None
+
+    def wake(self, moment: int) -> None:
+        """The time for a step is over; only a reading since then proves that none came."""
+        heard = self._heard(moment)
+        if self.volume.unknown:
+            return
+        if heard - self.last >= self.pause:
+            self._paused(moment)
+        elif heard > NEVER:
+            unseen = heard + _UNSEEN * self.pause  # so long without a reading may hide a pause
+            if moment >= unseen and self.running:
+                self.running = None
+                self.tell(moment)
+            due = moment + max(MINUTE, self.pause - (heard - self.last))
+            self._look(min(due, unseen) if unseen > moment else due)
+
+    def _heard(self, moment: int) -> int:
+        if self.memory.history is not None:
+            self.memory.history.catch_up(self.volume, moment)
+        return self.volume.heard
+
+    def resume(self, moment: int) -> None:
+        if self.due > moment:
+            self.wake_at(self.due)
+
+    def _look(self, due: int) -> None:
+        self.due = due
+        self.wake_at(due)
+
+    def hear(self, moment: int) -> None:
+        if self.volume.unknown:
+            self.running = None
+            self.tell(moment)
+        elif self.seen is None:
+            self.seen, self.last, self.running = self.volume.number, moment, None
+            self.began, self.least = moment, None
+            self._look(moment + self.pause)
+        elif self.volume.number < self.seen:  # a counter that steps back a little does not prove a pause
+            self.peak = self.seen if self.peak is None else self.peak
+            self.seen = self.volume.number
+        elif self.volume.number > self.seen:
+            self.seen, self.peak = risen(self.volume.number, self.seen, self.peak)
+            self._step((self.volume.number - self.seen) * 1000, moment)
+        else:  # heard again after a gap, and nothing ran in it
+            self._look(moment + 1)
+
+    def _step(self, litres: float, moment: int) -> None:
+        if self.volume.before - self.last >= self.pause:
+            self._paused(moment)
+        elapsed = max(moment - self.last, 1)
+        unseen = moment - self.volume.before
+        if self.running is False or unseen >= _UNSEEN * self.pause:  # what was not seen proves nothing
+            self.began, self.least = moment, None
+        else:
+            rate = litres * HOUR / elapsed
+            self.least = rate if self.least is None else min(self.least, rate)
+        self.running = True
+        self.seen, self.last = self.volume.number, moment
+        self._look(moment + self.pause)
+        self.tell(moment)
+
+    def _paused(self, moment: int) -> None:
+        if self.running is not False:
+            self.running = False
+            self.tell(moment)

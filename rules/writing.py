@@ -1,0 +1,227 @@
+"""From a letter to a message: the words, in Chinese or English, from the alerts' JSON alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from building.durations import format_duration
+from building.instants import from_iso
+from building.site import Site
+from rules.catalogue import CATALOGUE
+from rules.channels.message import Entry, Link, Message
+from rules.dispatch import STANDING, Case, Letter
+from rules.routing import Person
+from rules.topology import CAUSES, words
+
+Links = Callable[[Mapping[str, Any], Person], tuple[Link, ...]]
+"""Links that a message about an alert carries for a person."""
+
+_MOST_ENTRIES: Final = 30
+_MOST_NAMED: Final = 5
+_UNITS_ZH: Final = (("d", "天"), ("h", "小时"), ("m", "分钟"), ("s", "秒"))
+
+_SAID: Final[Mapping[str, Mapping[str, str]]] = {
+    "zh": {
+        "resolved": "已结束：{title}", "reminder": "仍未处理：{title}",
+        "standing": "长期未处理（超过 24 小时）：{title}",
+        "chattering": "反复出现：{title}", "acknowledged": "已确认：{title}", "silenced": "已静默：{title}",
+        "since": "{start} 起，已 {lasted}。", "ended": "{start} 至 {end}，共 {lasted}。",
+        "raises": "短时间内反复出现 {count} 次，平稳之前不再逐次通知。请检查传感器或设备。",
+        "waste": "{about}已浪费 {used}。", "pace": "每小时约 {cost} {currency}。", "advice": "建议：{words}",
+        "policy": "依据：{words}", "many": "{place}：{count} 条告警", "many_over": "{place}：{count} 条告警已结束",
+        "building": "全楼", "about": "约",
+        "last": "今天给您的普通告警到此为止（每天最多 {limit} 条），其余明天补报，也可在告警页查看。",
+        "more": "另有 {count} 条此前因达到每日上限未单独发送，现已结束：{names}", "and_more": "…… 另有 {count} 条",
+        "last_night": "昨夜告警清单：{count} 条", "still_on": "下班后仍未关闭：{count} 处", "none": "无",
+        "canary": "绿哨每周通道测试", "canary_text": "收到这条消息说明通知通道正常，无需处理。",
+        "saved": "处理后预计少浪费 {cost} {currency}。",
+    },
+    "en": {
+        "resolved": "Over: {title}", "reminder": "Still on: {title}", "standing": "Standing for over 24 h: {title}",
+        "chattering": "Again and again: {title}", "acknowledged": "Acknowledged: {title}",
+        "silenced": "Silenced: {title}",
+        "since": "Since {start}, for {lasted}.", "ended": "{start} to {end}, {lasted} in all.",
+        "raises": "Raised {count} times within minutes; not told again until it is calm. Check the sensor or device.",
+        "waste": "Wasted so far: {about}{used}.", "pace": "About {cost} {currency} an hour.", "advice": "{words}",
+        "policy": "Rule: {words}", "many": "{place}: {count} alerts", "many_over": "{place}: {count} alerts are over",
+        "building": "Building", "about": "about ",
+        "last": "Today's last ordinary message to you (limit {limit}); more follows tomorrow and is on the page.",
+        "more": "And {count} more that the day's limit held back and that are over: {names}",
+        "and_more": "… and {count} more",
+        "last_night": "Alerts of last night: {count}", "still_on": "Still on after work: {count}",
+        "canary": "Greenwarden's weekly test of this channel", "canary_text": "It works; there is nothing to do.",
+        "saved": "Ended in time; about {cost} {currency} not wasted.",
+    },
+}  # fmt: skip
+
+
+class Writer:
+    """Writes the messages of one site. ``links`` gives the links for an alert and a person."""
+
+    def __init__(self, site: Site, links: Links | None = None) -> None:
+        self._site = site
+        self.links: Links = links or (lambda alert, person: ())
+
+    def write(self, letter: Letter, cases: Mapping[str, Case], person: Person) -> Message:
+        """The message for ``person``. Cases that are gone by now are left out."""
+        said, now = _SAID[person.language], letter.at
+        found = [(cases[ident], wish) for ident, wish in letter.wishes.items() if ident in cases]
+        if person.each and len(found) == 1 and letter.kind == "alerts":
+            return self._alone(letter, found[0][0], found[0][1], person)
+        entries = [self._entry(case, wish, person, now) for case, wish in found[:_MOST_ENTRIES]]
+        entries += [self._still(on, person) for on in letter.still[: _MOST_ENTRIES - len(entries)]]
+        total = len(found) + len(letter.still)
+        if total > len(entries):
+            entries.append(Entry(said["and_more"].format(count=total - len(entries))))
+        footer = self._footer(letter, cases, person)
+        title = self._title(letter, found, entries, person)
+        text = "\n".join(line for entry in entries for line in (entry.title, *entry.lines) if line)
+        alerts = tuple(case.alert for case, _ in found)
+        if letter.kind == "canary":
+            text, entries = said["canary_text"], []
+        return Message(
+            letter.ident, title, text, alerts[0] if alerts else {}, tuple(entries), footer, alerts,
+            person.mention, person.to, person.language,
+        )  # fmt: skip
+
+    def _alone(self, letter: Letter, case: Case, wish: str, person: Person) -> Message:
+        """One change for somebody who wants each: the alert's own words, and its JSON."""
+        alert = case.alert
+        entry = self._entry(case, wish, person, letter.at)
+        title, text = str(alert["title"]), str(alert["text"])
+        if wish == "chattering" or person.language != self._site.site.language:
+            title, text = entry.title, " ".join(entry.lines)
+        return Message(
+            letter.ident, title, text, alert, (entry,), (), (alert,), person.mention, person.to, person.language
+        )
+
+    def _title(
+        self, letter: Letter, found: Sequence[tuple[Case, str]], entries: Sequence[Entry], person: Person
+    ) -> str:
+        said = _SAID[person.language]
+        if letter.kind == "canary":
+            return said["canary"]
+        if letter.kind != "alerts":
+            return said[letter.kind].format(count=len(found) + len(letter.still))
+        if len(found) == 1:
+            return entries[0].title
+        department = self._site.department.get(letter.department or "")
+        place = (department.name or department.id) if department is not None else said["building"]
+        over = all(wish == "resolved" for _, wish in found)
+        return said["many_over" if over else "many"].format(place=place, count=len(found))
+
+    def _footer(self, letter: Letter, cases: Mapping[str, Case], person: Person) -> tuple[str, ...]:
+        said = _SAID[person.language]
+        lines = []
+        if letter.more:
+            names = [self.title(cases[ident].alert, person.language) for ident in letter.more if ident in cases]
+            named = ("；" if person.language == "zh" else "; ").join(names[:_MOST_NAMED])
+            if len(names) > _MOST_NAMED:
+                named += " " + said["and_more"].format(count=len(names) - _MOST_NAMED)
+            lines.append(said["more"].format(count=len(letter.more), names=named))
+        if letter.last_today:
+            lines.append(said["last"].format(limit=person.at_most))
+        return tuple(lines)
+
+    def _entry(self, case: Case, wish: str, person: Person, now: int) -> Entry:
+        alert, language = case.alert, person.language
+        said = _SAID[language]
+        standing = case.ended is None and now - from_iso(alert["since"]) > STANDING
+        kind = "standing" if standing and wish in ("firing", "reminder") else wish
+        title = self.title(alert, language)
+        lines = [self._when(case, language, now)]
+        if wish == "chattering":
+            lines.append(said["raises"].format(count=max(3, _raises(alert))))
+        elif alert["rule"] in CAUSES:
+            lines.append(words(alert, language).text)
+        else:
+            lines += self._told(case, person, now)
+        shown = said[kind].format(title=title) if kind in said else title
+        return Entry(shown, tuple(line for line in lines if line), self.links(alert, person))
+
+    def _told(self, case: Case, person: Person, now: int) -> list[str]:
+        """Cost, advice and clause of an ordinary alert."""
+        alert, language = case.alert, person.language
+        said = _SAID[language]
+        lines = [self._waste(case, language, now)]
+        saved = alert["evidence"].get("saved")
+        if case.ended is not None:
+            if saved and saved.get("cost"):
+                lines.append(said["saved"].format(cost=f"{saved['cost']:.2f}", currency=alert["waste"]["currency"]))
+            return lines
+        rule = CATALOGUE.get(str(alert["rule"]))
+        if rule is not None:
+            lines.append(said["advice"].format(words=rule.advice.of(language)))
+            lines.append(said["policy"].format(words=rule.clause.of(language)))
+        else:  # a rule of the site's own brings its own words
+            lines += [str(alert["text"]), said["policy"].format(words=alert["policy"]) if alert["policy"] else ""]
+        return lines
+
+    def title(self, alert: Mapping[str, Any], language: str) -> str:
+        """The alert's title in ``language``."""
+        if language == self._site.site.language:
+            return str(alert["title"])
+        if alert["rule"] in CAUSES:
+            return words(alert, language).title
+        rule, device = CATALOGUE.get(str(alert["rule"])), self._site.device.get(str(alert.get("device")))
+        if rule is None or device is None:
+            return str(alert["title"])
+        zone = self._site.zone.get(alert.get("zone") or "")
+        place = zone.title if zone is not None else self._site.site.name
+        return rule.title.of(language).format_map({"place": place, "device": device.title})
+
+    def _when(self, case: Case, language: str, now: int) -> str:
+        since = from_iso(case.alert["since"])
+        until = now if case.ended is None else case.ended
+        lasted = span(max(until - since, 1000), language)
+        said = _SAID[language]
+        if case.ended is None:
+            return said["since"].format(start=self._moment(since, language), lasted=lasted)
+        start, end = self._moment(since, language), self._moment(case.ended, language)
+        return said["ended"].format(start=start, end=end, lasted=lasted)
+
+    def _waste(self, case: Case, language: str, now: int) -> str:
+        said, waste = _SAID[language], case.alert["waste"]
+        used = []
+        if waste["kwh"] is not None:
+            used.append(f"{waste['kwh']:.2f} kWh")
+        if waste["litres"] is not None:
+            used.append(f"{waste['litres']:.0f} L")
+        if not used:
+            return ""
+        if waste["cost"] is not None:
+            used.append(f"{waste['cost']:.2f} {waste['currency']}")
+        about = said["about"] if case.alert["evidence"].get("estimated") else ""
+        text = said["waste"].format(about=about, used=("，" if language == "zh" else ", ").join(used))
+        hours = (now - from_iso(case.alert["since"])) / 3_600_000
+        if waste["cost"] and case.ended is None and hours > 0:
+            pace = said["pace"].format(cost=f"{waste['cost'] / hours:.2f}", currency=waste["currency"])
+            text += pace if language == "zh" else f" {pace}"
+        return text
+
+    def _still(self, on: Mapping[str, Any], person: Person) -> Entry:
+        device, zone = self._site.device[on["device"]], self._site.zone.get(on["zone"] or "")
+        place = zone.title if zone is not None else self._site.site.name
+        department = self._site.department.get(on["department"] or "")
+        owner = f"{department.name or department.id} · " if department is not None else ""
+        value = f"{on['value']:.0f} W" if on["quantity"] == "active_power" else ""
+        return Entry(f"{owner}{place} · {device.title} {value}".rstrip())
+
+    def _moment(self, moment: int, language: str) -> str:
+        local = datetime.fromtimestamp(moment / 1000, UTC).astimezone(self._site.site.tz)
+        return f"{local:%m月%d日 %H:%M}" if language == "zh" else f"{local:%d %b %H:%M}"
+
+
+def span(milliseconds: int, language: str) -> str:
+    """How long, in whole minutes from one minute on."""
+    shown = format_duration(milliseconds // 60_000 * 60_000 if milliseconds >= 60_000 else milliseconds)
+    if language == "zh":
+        for letter, word in _UNITS_ZH:
+            shown = shown.replace(letter, word)
+    return shown
+
+
+def _raises(alert: Mapping[str, Any]) -> int:
+    return int(alert["evidence"].get("raises") or 0)

@@ -1,0 +1,106 @@
+"""CJ/T 188-2004 water meters: frames, BCD, and answers. Written from the standard's text and examples.
+
+FE FE FE 68 T A0..A6 CTR L DI0 DI1 SER data CS 16; numbers in BCD, low byte first, without offset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import Final
+
+from simulators.lines import Reply
+
+_WAKE: Final = b"\xfe" * 3
+COLD: Final = 0x10
+_READ, _READ_ADDRESS = 0x01, 0x03
+_M3: Final = 0x2C
+_PRESENT: Final = (b"\x1f\x90", b"\x90\x1f")  # makers disagree which byte goes first
+M3_TOP: Final = 1_000_000.0
+
+
+def frame(kind: int, address: str, control: int, data: bytes) -> bytes:
+    """A frame of a meter of this type and number (14 digits)."""
+    body = b"\x68" + bytes((kind,)) + _address(address) + bytes((control, len(data))) + data
+    return body + bytes((sum(body) % 256,)) + b"\x16"
+
+
+def _address(text: str) -> bytes:
+    return bytes.fromhex(text.zfill(14))[::-1]
+
+
+def _digits(value: float) -> bytes:
+    return bytes.fromhex(f"{round(value * 100) % 10**8:08d}")[::-1]
+
+
+def present(volume: float, settled: float, now: datetime) -> bytes:
+    """Data of 901F behind the serial number: total, month's end total, time and state."""
+    clock = bytes.fromhex(now.strftime("%S%M%H%d%m") + now.strftime("%Y")[2:] + now.strftime("%Y")[:2])
+    return _digits(volume) + bytes((_M3,)) + _digits(settled) + bytes((_M3,)) + clock + b"\x00\x00"
+
+
+def split(buffer: bytearray) -> Iterator[tuple[int, bytes, int, bytes]]:
+    """Whole frames out of ``buffer``: type, address as sent, control, data."""
+    while True:
+        start = buffer.find(b"\x68")
+        if start < 0:
+            buffer.clear()
+            return
+        del buffer[:start]
+        if len(buffer) < 13:
+            return
+        size = 13 + buffer[10]
+        if len(buffer) < size:
+            return
+        whole = bytes(buffer[:size])
+        if whole[-1] != 0x16 or sum(whole[:-2]) % 256 != whole[-2]:
+            del buffer[:1]
+            continue
+        del buffer[:size]
+        yield whole[1], whole[2:9], whole[9], whole[11:-2]
+
+
+class Cjt188Meter:
+    """One meter on the bus; ``volume`` tells m3, ``settled`` m3 at the last month's end, ``clock`` its local time."""
+
+    def __init__(
+        self, address: str, volume: Callable[[], float], settled: Callable[[], float], clock: Callable[[], datetime]
+    ) -> None:
+        self.address = address
+        self._volume, self._settled, self._clock = volume, settled, clock
+
+    def answer(self, kind: int, control: int, data: bytes) -> bytes:
+        """The answer to a request for this meter."""
+        if control == _READ_ADDRESS:
+            return frame(COLD, self.address, 0x83, data[:3].ljust(3, b"\x00"))
+        if control != _READ or data[:2] not in _PRESENT:
+            return frame(COLD, self.address, 0xC1, data[:3].ljust(3, b"\x00") + b"\x00\x00")
+        return frame(COLD, self.address, 0x81, data[:3] + present(self._volume(), self._settled(), self._clock()))
+
+
+class Cjt188Talk:
+    """A bus of such meters. ``silent(address)`` tells whether one says nothing; ``spoil`` what its line makes of it."""
+
+    def __init__(
+        self,
+        meters: Mapping[str, Cjt188Meter],
+        silent: Callable[[str], bool],
+        spoil: Callable[[str, bytes], Reply],
+        refresh: Callable[[], None],
+    ) -> None:
+        self._meters = meters
+        self._silent = silent
+        self._spoil = spoil
+        self._refresh = refresh
+
+    def heard(self, buffer: bytearray) -> Iterator[Reply]:
+        """An answer for every request to a meter that is there."""
+        for kind, address, control, data in split(buffer):
+            self._refresh()
+            fits = [m for number, m in self._meters.items() if _fits(kind, address, _address(number))]
+            if len(fits) == 1 and not self._silent(fits[0].address):
+                yield self._spoil(fits[0].address, _WAKE + fits[0].answer(kind, control, data))
+
+
+def _fits(kind: int, asked: bytes, own: bytes) -> bool:
+    return kind in (COLD, 0xAA) and all(a in (0xAA, b) for a, b in zip(asked, own, strict=True))

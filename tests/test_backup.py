@@ -1,0 +1,97 @@
+"""The data folder as one file and back, while somebody writes into it."""
+
+from __future__ import annotations
+
+import sqlite3
+import tarfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from building.errors import ConfigError, InputError
+from building.readings import Reading
+from collector.storing.embedded import DATABASE, EmbeddedStore
+from collector.storing.keeper import Keeper
+from collector.storing.stored import StoredReadings
+from greenwarden.backup import backup, restore
+from greenwarden.owning import owned
+
+START = 1_782_900_000_000
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Iterator[Path]:
+    """A data folder in use: a store that is open and written to, a memory, a queue segment."""
+    folder = tmp_path / "data"
+    with EmbeddedStore(folder / DATABASE) as store, Keeper(folder / "memory.db") as keeper:
+        store.write([Reading("m", START + n * 1000, {"active_power": float(n)}) for n in range(5000)])
+        keeper.save("rules", b"memory")
+        (folder / "queue").mkdir()
+        (folder / "queue" / "0001.seg").write_bytes(b"frames")
+        yield folder
+
+
+def test_a_backup_taken_while_the_store_is_open_holds_every_reading_and_the_memory(data: Path, tmp_path: Path) -> None:
+    assert backup(data, tmp_path / "b.tar.gz") >= 3
+    aside = restore(tmp_path / "b.tar.gz", tmp_path / "elsewhere")
+    assert aside is None
+    with StoredReadings(tmp_path / "elsewhere" / DATABASE) as stored:
+        assert stored.count("m") == 5000
+    with Keeper(tmp_path / "elsewhere" / "memory.db") as keeper:
+        assert keeper.load("rules") == b"memory"
+    assert (tmp_path / "elsewhere" / "queue" / "0001.seg").read_bytes() == b"frames"
+
+
+def test_restoring_moves_what_was_there_aside(data: Path, tmp_path: Path) -> None:
+    backup(data, tmp_path / "b.tar.gz")
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "note").write_text("mine")
+    aside = restore(tmp_path / "b.tar.gz", other)
+    assert aside is not None
+    assert (aside / "note").read_text() == "mine"
+    assert (other / DATABASE).exists()
+
+
+def test_restoring_under_a_running_program_is_refused(data: Path, tmp_path: Path) -> None:
+    backup(data, tmp_path / "b.tar.gz")
+    with owned(data), pytest.raises(ConfigError, match="another greenwarden"):
+        restore(tmp_path / "b.tar.gz", data)
+    with closing(sqlite3.connect(data / "memory.db")) as memory:
+        assert memory.execute("SELECT count(*) FROM kept_blobs").fetchone() == (1,)
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", None])
+def test_a_file_that_is_no_backup_is_refused_and_nothing_changes(
+    content: bytes | None, data: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "x.tar.gz"
+    if content is None:
+        with tarfile.open(source, "w:gz") as archive:
+            archive.add(data / "memory.db", arcname="memory.db")
+    else:
+        source.write_bytes(content)
+    with pytest.raises(InputError, match="backup"):
+        restore(source, data)
+    assert (data / DATABASE).exists()
+
+
+def test_a_member_that_points_out_of_the_folder_is_not_written(data: Path, tmp_path: Path) -> None:
+    good = tmp_path / "b.tar.gz"
+    backup(data, good)
+    evil = tmp_path / "evil.tar.gz"
+    with tarfile.open(good) as source, tarfile.open(evil, "w:gz") as target:
+        for member in source:
+            target.addfile(member, source.extractfile(member))
+        target.add(data / "memory.db", arcname="data/../../escaped.db")
+    with pytest.raises(InputError, match="backup"):
+        restore(evil, tmp_path / "elsewhere")
+    assert not (tmp_path / "escaped.db").exists()
+    assert not (tmp_path.parent / "escaped.db").exists()
+
+
+def test_a_backup_of_nothing_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no data folder"):
+        backup(tmp_path / "nix", tmp_path / "b.tar.gz")

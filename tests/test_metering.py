@@ -1,0 +1,203 @@
+"""Commands about meters and the store: what people tell and ask, in words and in JSON."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from building.clock import ManualClock
+from building.errors import StoreRefused
+from building.readings import Reading
+from collector.accounts import Accounts
+from collector.storing import EmbeddedStore, Keeper, Storing
+from collector.storing.embedded import DATABASE
+from greenwarden.cli import app
+from greenwarden.door import open_site
+from tests.parts import Influxd, eventually
+from tests.storing_parts import START, Batches, MemoryStore
+
+SITE = """
+version: 1
+site: {name: Town hall, timezone: Asia/Shanghai, language: en, tariffs: {electricity: 0.5, water: 4}}
+zones: [{id: "301", floor: 3}]
+devices:
+  - {id: main, kind: electricity, circuit: main, every: 10m}
+  - {id: gas, kind: gas, quantities: [volume]}
+  - {id: room, kind: sensor, zone: "301"}
+"""
+HOUR = 3_600_000
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    path = tmp_path / "devices.yaml"
+    path.write_text(SITE, encoding="utf-8")
+    return path
+
+
+def ask(*arguments: str | Path) -> str:
+    result = CliRunner().invoke(app, [str(one) for one in arguments])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def refuse(status: int, *arguments: str | Path) -> str:
+    result = CliRunner().invoke(app, [str(one) for one in arguments])
+    assert result.exit_code == status, result.output
+    return result.stderr
+
+
+async def account(site: Path, readings: list[Reading], now: int) -> None:
+    """The program's part of it: readings in, intervals made."""
+    clock, known = ManualClock(now), open_site(site)
+    data = site.parent / "data"
+    source = Batches(readings)
+    with Keeper(data / "memory.db") as keeper:
+        async with Storing(known, clock, data, source) as storing:
+            await eventually(lambda: source.acknowledged, "the readings to be on disk")
+            await storing.settled()
+            async with Accounts(known, clock, data, storing, keeper) as accounts:
+                await accounts.bring_up_to_date()
+
+
+def steady(hours: int) -> list[Reading]:
+    return [Reading("main", START + n * HOUR // 6, {"energy_import": 100.0 + n}) for n in range(hours * 6 + 1)]
+
+
+async def test_intervals_and_journal_are_told_in_words_and_in_json(site: Path) -> None:
+    await account(site, steady(24), START + 24 * HOUR)
+    told = ask("meter", "intervals", "-s", site, "--every", "1d", "--from", "2026-07-01", "--to", "2026-07-02")
+    assert "144" in told
+    assert "measured" in told
+    answer = json.loads(ask("meter", "intervals", "main", "--of", "device", "--every", "1h", "-s", site, "--json"))
+    assert [one["energy"] for one in answer["intervals"]] == pytest.approx([6.0] * 24)
+    assert answer["intervals"][0]["from"] == "2026-07-01T00:00:00+08:00"
+    assert answer["intervals"][0]["cost"] == pytest.approx(3.0)
+
+
+async def test_an_exchange_told_by_another_process_mends_the_intervals(site: Path) -> None:
+    before, after = (
+        steady(12),
+        [Reading("main", START + (12 * 6 + n) * HOUR // 6, {"energy_import": float(n)}) for n in range(1, 73)],
+    )
+    await account(site, before + after, START + 24 * HOUR)
+    told = ask("meter", "exchange", "main", "--old", "172.5", "--new", "0.5", "--at", "2026-07-01T12:05", "-s", site)
+    assert "exchanged at 2026-07-01T12:05:00+08:00" in told
+    await account(site, [], START + 24 * HOUR)
+    answer = json.loads(ask("meter", "intervals", "--every", "1d", "-s", site, "--from", "2026-07-01", "--json"))
+    assert [(one["energy"], one["state"]) for one in answer["intervals"]] == [(pytest.approx(144.0), "measured")]
+    journal = json.loads(ask("meter", "journal", "main", "-s", site, "--json"))["journal"]
+    assert [one["event"] for one in journal if not one.get("withdrawn")][-1] == "reset"
+    assert ("exchange", 172.0, 0.5) in [(one["event"], one["before"], one["after"]) for one in journal]
+    assert "exchange" in ask("meter", "journal", "-s", site)
+
+
+async def test_bills_and_readings_out_of_a_file_enter_the_intervals(site: Path, tmp_path: Path) -> None:
+    bills = tmp_path / "bills.csv"
+    bills.write_text("device,from,to,amount\ngas,2026-05-01,2026-06-01,310\ngas,2026-06-01,2026-07-01,150\n")
+    assert "2 rows" in ask("meter", "import", bills, "-s", site)
+    ask("meter", "reading", "main", "500", "--at", "2026-06-01", "-s", site)
+    ask("meter", "reading", "main", "800", "--at", "2026-07-01", "-s", site)
+    await account(site, [], START + HOUR)
+    asked = ("meter", "intervals", "--every", "1mo", "-s", site, "--from", "2026-05-01", "--to", "2026-07-01", "--json")
+    months = json.loads(ask(*asked))["intervals"]
+    assert [one["gas"] for one in months] == pytest.approx([310.0, 150.0])
+    assert months[1]["energy"] == pytest.approx(300.0)
+
+
+@pytest.mark.parametrize(
+    ("row", "complaint"),
+    [
+        ("device,time,value\nroom,2026-06-01,5", "row 2: 'room' is no meter of this site"),
+        ("device,time,value\nmain,last week,5", "row 2: 'last week' is no time"),
+        ("device,when\nmain,2026", "row 2: columns are device,time,value"),
+        ("device,from,to,amount\ngas,2026-06-02,2026-06-01,5", "row 2: a bill needs from before to"),
+        ("device,time,value\nmain,2026-06-01,nan", "row 2: 'nan' is no meter's number"),
+    ],
+)
+def test_a_file_with_a_mistake_is_refused_whole_naming_the_row(
+    site: Path, tmp_path: Path, row: str, complaint: str
+) -> None:
+    file = tmp_path / "told.csv"
+    file.write_text(row + "\n")
+    assert complaint in refuse(1, "meter", "import", file, "-s", site)
+    assert json.loads(ask("meter", "journal", "-s", site, "--json")) == {"journal": []}
+
+
+def test_unknown_meters_times_and_places_are_told_with_the_way_out(site: Path) -> None:
+    assert "meters are main, gas" in refuse(2, "meter", "exchange", "mian", "--old", "1", "--new", "2", "-s", site)
+    assert "is no time" in refuse(2, "meter", "reading", "main", "1", "--at", "noon", "-s", site)
+    assert "is no period" in refuse(2, "meter", "intervals", "--every", "1w", "-s", site)
+    assert "has no zone 309" in refuse(2, "meter", "intervals", "309", "--of", "zone", "-s", site)
+    assert "run greenwarden first" in refuse(1, "meter", "intervals", "-s", site)
+    assert "never run here" in refuse(1, "status", site)
+
+
+async def test_status_and_refused_are_told_by_another_process(site: Path) -> None:
+    store, source = MemoryStore(), Batches(steady(1))
+    store.fault = StoreRefused("field type conflict")
+    known, data = open_site(site), site.parent / "data"
+    async with Storing(known, ManualClock(START), data, source, store=store) as storing:
+        await eventually(lambda: source.acknowledged, "the readings to be on disk")
+        await storing.settled()
+    told = ask("status", site)
+    assert "not running" in told
+    assert "refused by the store" in told
+    status: dict[str, Any] = json.loads(ask("status", site, "--json"))
+    assert (status["queued"], status["refused"], status["running"]) == (0, 7, False)
+    assert "field type conflict" in ask("refused", "list", "-s", site)
+    assert "will be sent again" in ask("refused", "retry", "-s", site)
+    assert "nothing was refused" in ask("refused", "list", "-s", site)
+
+
+def test_readings_are_exported_to_csv_and_parquet_and_come_back_the_same(site: Path, tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    (tmp_path / "data").mkdir()
+    with EmbeddedStore(tmp_path / "data" / DATABASE) as store:
+        store.write(steady(3))
+        store.write([Reading("room", START + 1, {"temperature": 21.5, "humidity": 40.0})])
+    assert "21 values" in ask("export", tmp_path / "all.csv.gz", "-s", site)
+    with gzip.open(tmp_path / "all.csv.gz", "rt", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert rows[0] == {
+        "time": "2026-07-01T00:00:00+08:00", "device": "main", "quantity": "energy_import", "value": "100.0"
+    }  # fmt: skip
+    assert {(row["device"], row["quantity"]) for row in rows[19:]} == {("room", "temperature"), ("room", "humidity")}
+    ask("export", tmp_path / "some.parquet", "-s", site, "--device", "main", "--from", "2026-07-01T01:00")
+    table = parquet.read_table(tmp_path / "some.parquet").to_pydict()
+    assert table["value"] == [106.0 + n for n in range(13)]
+    assert int(table["time"][0].timestamp() * 1000) == START + HOUR
+    assert "ends in .csv" in refuse(2, "export", tmp_path / "all.xls", "-s", site)
+
+
+async def test_with_an_influxdb_intervals_are_made_from_what_it_holds_and_written_to_it(
+    influxd: Influxd, tmp_path: Path
+) -> None:
+    path = tmp_path / "devices.yaml"
+    store = f"store: {{influxdb: {{url: '{influxd.url}', database: {influxd.database}}}}}\n"
+    path.write_text(SITE + "departments: [{id: it, headcount: 4, quota: {electricity: 3650}}]\n" + store, "utf-8")
+    known, data = open_site(path), tmp_path / "data"
+    source = Batches(steady(24))
+    with Keeper(data / "memory.db") as keeper:
+        async with Storing(known, ManualClock(START + 24 * HOUR), data, source) as storing:
+            await eventually(lambda: source.acknowledged, "the readings to be on disk")
+            await storing.settled()
+            async with Accounts(known, ManualClock(START + 24 * HOUR), data, storing, keeper) as accounts:
+                await accounts.bring_up_to_date()
+                await storing.settled()
+            assert storing.status().refused == 0
+    text = "SELECT energy, cost, state, share_measured, hour FROM interval WHERE period = '1h' AND scope = 'device'"
+    rows = influxd.query(text)
+    assert [row["energy"] for row in rows] == pytest.approx([6.0] * 24)
+    assert {(row["state"], row["share_measured"]) for row in rows} == {("measured", 1.0)}
+    assert [row["hour"] for row in rows] == [float(hour) for hour in range(24)]
+    (day,) = influxd.query("SELECT energy, hour, site, state FROM interval WHERE period = '1d' AND scope = 'site'")
+    assert (day["time"], day["energy"], day["site"]) == (START, pytest.approx(144.0), "Town hall")
+    (count,) = influxd.query("SELECT count(energy) FROM interval WHERE period = '15m' AND device = 'main'")
+    assert count["count"] == 96

@@ -1,0 +1,113 @@
+"""``why``: a rule's conditions, inputs with age and quality, what is missing and how long it will still take."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from greenwarden.cli import app
+
+SITE = """
+version: 1
+site: {name: hall, timezone: Asia/Shanghai, language: LANGUAGE}
+zones: [{id: "301", name: Room 301}, {id: "302"}]
+devices:
+  - {id: lamp, kind: light, zone: "301", every: 1m}
+  - {id: pir, kind: sensor, zone: "301", every: 1m, quantities: [occupancy]}
+  - {id: lamp-302, kind: light, zone: "302", every: 1m}
+rules: {lights_left_on: {except: ["302"]}}
+"""
+
+
+def rows(pir_until: int = 60) -> str:
+    """1 July 2026 from 18:00: the lamp is on, somebody is seen until 18:10, the sensor speaks for so many minutes."""
+    lines = ["time,device,quantity,value"]
+    for minute in range(61):
+        moment = f"2026-07-01T{18 + minute // 60}:{minute % 60:02}:00+08:00"
+        lines.append(f"{moment},lamp,on,1")
+        if minute <= pir_until:
+            lines.append(f"{moment},pir,occupancy,{int(minute < 10)}")
+    return "\n".join(lines) + "\n"
+
+
+class Asking:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def ask(self, *words: str, pir_until: int = 60, language: str = "en") -> str:
+        site, readings = self.folder / "devices.yaml", self.folder / "r.csv"
+        site.write_text(SITE.replace("LANGUAGE", language), encoding="utf-8")
+        readings.write_text(rows(pir_until), encoding="utf-8")
+        told = CliRunner().invoke(app, ["why", *words, "--site", str(site), "--readings", str(readings)])
+        self.status, self.complaint = told.exit_code, told.stderr
+        return told.stdout
+
+    def object(self, at: str, **more: int) -> dict[str, object]:
+        (found,) = json.loads(self.ask("lights_left_on", "lamp", "--at", f"2026-07-01T{at}", "--json", **more))[
+            "explanations"
+        ]
+        return dict(found)
+
+
+@pytest.fixture
+def asking(tmp_path: Path) -> Asking:
+    return Asking(tmp_path)
+
+
+def test_while_somebody_is_there_the_condition_that_fails_is_named(asking: Asking) -> None:
+    found = asking.object("18:05")
+    assert (found["state"], found["holds"]) == ("quiet", False)
+    assert found["conditions"] == [
+        {"name": "the light is on", "holds": True},
+        {"name": "nobody is there", "holds": False},
+    ]
+    assert found["sentence"] == "Not raised: not true: nobody is there."
+
+
+def test_when_it_holds_it_says_since_when_and_how_long_still_to_go(asking: Asking) -> None:
+    found = asking.object("18:20")
+    assert (found["state"], found["holds"], found["remaining_s"]) == ("pending", True, 300.0)
+    assert str(found["since"]).startswith("2026-07-01T18:10")
+    assert str(found["due"]).startswith("2026-07-01T18:25")
+
+
+def test_a_raised_alert_says_since_when(asking: Asking) -> None:
+    assert asking.object("18:30")["state"] == "firing"
+
+
+def test_what_is_missing_is_named_with_its_age_and_quality(asking: Asking) -> None:
+    found = asking.object("18:20", pir_until=12)
+    assert found["holds"] is None
+    assert found["missing"] == ["pir occupancy"]
+    inputs = {(one["device"], one["quantity"]): one for one in found["inputs"]}  # type: ignore[attr-defined]
+    assert inputs[("pir", "occupancy")]["quality"] == "stale"
+    assert inputs[("pir", "occupancy")]["age_s"] == 8 * 60
+    assert inputs[("lamp", "on")]["quality"] == "good"
+    assert found["sentence"] == "Unknown: no usable reading of pir occupancy."
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_people_get_a_table_for_each_device_of_a_zone(asking: Asking, language: str) -> None:
+    text = asking.ask("lights_left_on", "301", "--at", "2026-07-01T18:20", language=language)
+    assert asking.status == 0
+    assert "lamp" in text
+    assert ("条件自 07-01 18:10 起成立，再持续 5m" if language == "zh" else "raised in 5m, at 07-01 18:25") in text
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("lights_left_on", "303"), "no device and no zone '303'"),
+        (("lights_off", "301"), "there is no rule 'lights_off'; known are"),
+        (("tap_left_running", "lamp"), "tap_left_running does not look at lamp: it is for water"),
+        (("lights_left_on", "302"), "stands under except:"),
+        (("lights_left_on", "lamp", "--at", "noon"), "'noon' is no time"),
+    ],
+)
+def test_a_wrong_question_is_one_sentence(asking: Asking, words: tuple[str, ...], sentence: str) -> None:
+    asking.ask(*words)
+    assert asking.status == 1
+    assert sentence in asking.complaint
