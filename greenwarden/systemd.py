@@ -12,7 +12,8 @@ from contextlib import suppress
 from typing import Final
 
 _MICROSECONDS: Final = 1_000_000
-_PATIENCE_S: Final = 0.1
+_PATIENCE_S: Final = 2.0  # a manager that does not listen must not hold us for long
+_BRIEFLY_S: Final = 0.05  # for a sign of life: there will be another
 
 
 class ServiceManager:
@@ -41,16 +42,16 @@ class ServiceManager:
 
     def alive(self) -> None:
         """The event loop turns."""
-        self._say("WATCHDOG=1")
+        self._say("WATCHDOG=1", _BRIEFLY_S)
 
     def stopping(self) -> None:
         """We are closing."""
         self._say("STOPPING=1")
 
-    def _say(self, message: str) -> None:
+    def _say(self, message: str, patience_s: float = _PATIENCE_S) -> None:
         if not self._address:
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
-            channel.settimeout(_PATIENCE_S)  # a manager that does not listen must not hold us
+            channel.settimeout(patience_s)
             with suppress(TimeoutError):
                 channel.sendto(message.replace("\r", " ").encode(), self._address)
