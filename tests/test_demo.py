@@ -18,8 +18,8 @@ def start(*arguments: str) -> subprocess.Popen[str]:
 
 
 def test_the_demo_loses_nothing_finds_every_fault_and_ends_with_one_object() -> None:
-    process = start("--speed", "240", "--hours", "4", "--seed", "2", "--json")
-    out, err = process.communicate(timeout=240)
+    process = start("--speed", "480", "--hours", "4", "--seed", "2", "--json")
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 0, out + err
     told = json.loads(out.splitlines()[-1])
     assert set(told) == {"readings", "lost", "faults", "found", "missed", "false_alarms", "waste"}
