@@ -11,6 +11,7 @@ import heapq
 import itertools
 import threading
 import time
+from collections.abc import Callable
 from typing import Final, Protocol
 
 
@@ -33,8 +34,15 @@ class Clock(Protocol):
     async def sleep_steady(self, moment: int) -> None:
         """Return once ``steady() >= moment``; at once if that is past."""
 
+    def hold(self) -> Callable[[], None]:
+        """Something is under way that a fast clock must not outrun; call the answer when it has arrived."""
+
 
 _NAP: Final = 1.0  # real seconds after which a sleeper looks whether the clock was set
+
+
+def _nothing() -> None:
+    """What releases a hold on a clock that waits for nobody."""
 
 
 class SystemClock:
@@ -56,16 +64,24 @@ class SystemClock:
         while (left := moment - self.steady()) > 0:  # noqa: ASYNC110 - waits for time itself, no event could tell
             await asyncio.sleep(left / 1000)
 
+    def hold(self) -> Callable[[], None]:
+        return _nothing
 
-_STALL: Final = 0.05  # real seconds; a busy computer that looks at a fast clock more seldom makes it wait
+
+_STALL: Final = 50_000_000  # real ns; a busy computer that looks at a fast clock more seldom makes it wait
+_AHEAD: Final = 20_000_000  # real ns that a fast clock may be ahead of the event loop, and of work under way
+_TURN: Final = -1  # the event loop's number among what is under way
+_BEAT: Final = 0.004  # real seconds between two turns of the event loop, when it has nothing else to do
 
 
 class FastClock:
     """Starts at ``start`` (ms since 1970 UTC) and runs ``speed`` times as fast as real time.
 
     At 480 times, a computer that stands still for a second would skip eight minutes, in which every meter seems
-    silent. So a clock faster than real time counts at most ``_STALL`` between two looks at it: when the computer
-    cannot keep up the day takes longer, and nothing in it is skipped.
+    silent; and one that is merely behind with its work would do it minutes late. So a clock faster than real time
+    waits for the computer: it goes on by at most ``_STALL`` between two looks at it, and by ``_AHEAD`` in one turn of
+    the event loop that sleeps on it, or while somebody holds it. When the computer cannot keep up the day takes
+    longer, and nothing in it is skipped.
     """
 
     def __init__(self, start: int, speed: float) -> None:
@@ -76,20 +92,74 @@ class FastClock:
         self._lock = threading.Lock()
         self._looked = time.monotonic_ns()
         self._counted = 0  # real nanoseconds
-        self._most = int(_STALL * 1e9) if speed > 1 else None
+        self._bent = speed > 1
+        self._order = itertools.count()
+        self._under_way: dict[int, int] = {}  # what was counted when each began
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._sleepers: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._beat: asyncio.TimerHandle | None = None
 
     def now(self) -> int:
         with self._lock:
-            looked = time.monotonic_ns()
-            passed = looked - self._looked
-            self._looked = looked
-            self._counted += passed if self._most is None else min(passed, self._most)
-            return self._start + int(self._counted * self.speed / 1_000_000)
+            return self._start + int(self._count() * self.speed / 1_000_000)
+
+    def _count(self) -> int:
+        """Real nanoseconds that count up to now."""
+        looked = time.monotonic_ns()
+        passed, self._looked = looked - self._looked, looked
+        if self._bent:
+            passed = min(passed, _STALL)
+            if self._under_way:
+                passed = min(passed, max(0, min(self._under_way.values()) + _AHEAD - self._counted))
+        self._counted += passed
+        return self._counted
+
+    def hold(self) -> Callable[[], None]:
+        """Something is under way that time must not outrun, from any thread; call the answer when it has arrived."""
+        with self._lock:
+            number = next(self._order)
+            self._under_way[number] = self._count()
+
+        def release() -> None:
+            with self._lock:
+                self._count()
+                self._under_way.pop(number, None)
+
+        return release
 
     async def sleep_until(self, moment: int) -> None:
-        longest = _NAP if self._most is None else _STALL / 2
-        while (left := moment - self.now()) > 0:  # noqa: ASYNC110 - waits for time itself, no event could tell
-            await asyncio.sleep(min(left / 1000 / self.speed, longest))
+        if not self._bent:
+            while (left := moment - self.now()) > 0:  # noqa: ASYNC110 - waits for time itself, no event could tell
+                await asyncio.sleep(min(left / 1000 / self.speed, _NAP))
+            return
+        if moment <= self.now():
+            return
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._loop, self._sleepers, self._beat = loop, [], None
+        future: asyncio.Future[None] = loop.create_future()
+        heapq.heappush(self._sleepers, (moment, next(self._order), future))
+        if self._beat is None:
+            self._turn(loop)
+        elif self._sleepers[0][2] is future:
+            self._beat.cancel()
+            self._beat_next(loop, self.now())
+        await future
+
+    def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The loop has come round: time may go on, and whoever is due wakes."""
+        with self._lock:
+            self._under_way[_TURN] = self._count()
+        now = self.now()
+        while self._sleepers and self._sleepers[0][0] <= now:
+            future = heapq.heappop(self._sleepers)[2]
+            if not future.done():
+                future.set_result(None)
+        self._beat_next(loop, now)
+
+    def _beat_next(self, loop: asyncio.AbstractEventLoop, now: int) -> None:
+        left = (self._sleepers[0][0] - now) / 1000 / self.speed if self._sleepers else _BEAT
+        self._beat = loop.call_later(min(left, _BEAT), self._turn, loop)
 
     def steady(self) -> int:
         return self.now()
@@ -118,6 +188,9 @@ class ManualClock:
     def set_by(self, milliseconds: int) -> None:
         """Somebody sets the clock on (or back, below 0); the steady time goes on as before."""
         self._set_by += milliseconds
+
+    def hold(self) -> Callable[[], None]:
+        return _nothing
 
     async def sleep_until(self, moment: int) -> None:
         await self.sleep_steady(moment - self._set_by)

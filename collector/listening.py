@@ -18,12 +18,12 @@ from collector.links.mqtt import Batch, Message, MqttLink
 from collector.payloads import Decoded, PayloadDecoder, topics_of
 from collector.polling import Publish
 from collector.profiles import Profile
+from collector.stamping import moment_of_its_own
 from collector.stream import Acknowledge, Stream
 
 log = logging.getLogger(__name__)
 
 _RETAINED: Final = Quality(Grade.SUSPECT, "kept by the broker from earlier; how old it is nobody knows")
-_BURST: Final = 10_000  # ms; a clock that was set back further than this is followed
 _WINDOW: Final = 1000  # messages; brokers have 20 to 100 on their way to us without an acknowledgement
 _LATELY: Final = 15 * 60_000  # ms
 
@@ -119,7 +119,8 @@ class MqttListener:
             return None
         health.answered += 1
         health.silent_since = None
-        reading = _dated(route, message, decoded, self._apart(device, message.arrived_at))
+        arrived_at = self._stamped[device] = moment_of_its_own(message.arrived_at, self._stamped.get(device))
+        reading = _dated(route, message, decoded, arrived_at)
         health.last_reading_at = max(health.last_reading_at or 0, reading.taken_at)
         return reading
 
@@ -132,15 +133,6 @@ class MqttListener:
             for reading in self._kept(self._clock.now() - _LATELY):
                 self._on_disk.setdefault(reading.device, set()).add(frozenset(reading.values.items()))
         return frozenset(decoded.values.items()) in self._on_disk.get(device, ())
-
-    def _apart(self, device: str, arrived_at: int) -> int:
-        """A moment of its own for every message of a device: what a broker kept for us comes many to a millisecond,
-        and in a store two values of one moment are one point."""
-        last = self._stamped.get(device, 0)
-        if last - _BURST < arrived_at <= last:
-            arrived_at = last + 1
-        self._stamped[device] = arrived_at
-        return arrived_at
 
     def _tell(self, device: str, sentence: str) -> None:
         """Once, until the device sends something sound again."""

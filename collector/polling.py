@@ -26,6 +26,7 @@ from collector.links.modbus import ModbusLink
 from collector.planning import Block, pieces, plan, smallest
 from collector.profiles import Profile
 from collector.schedule import Schedule, Turn, round_moment_after, spread
+from collector.stamping import moment_of_its_own
 from collector.suspecting import suspicion
 from collector.targets import Job, Pace, Target, flaws_of
 
@@ -164,7 +165,7 @@ class LinkPoller:
         for block, answer in zip(blocks, answers, strict=True):
             if not isinstance(answer, bytes):
                 flaws |= flaws_of(block.points, str(answer))
-        now = self._clock.now()
+        now = moment_of_its_own(self._clock.now(), target.health.last_reading_at)
         target.health.last_reading_at = now
         target.health.answered += 1
         await self._publish([with_flaws(target.device.id, now, values, flaws | job.refused_flaws())])

@@ -8,6 +8,7 @@ fault that was set must have raised its alert, and nothing else any.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import tempfile
 from contextlib import AsyncExitStack, suppress
@@ -65,17 +66,21 @@ async def run_demo(path: Path | None, *, speed: float, hours: float, seed: int, 
             program = Program(
                 site, clock, data, channels, endpoints=simulation.endpoints, credentials=simulation.credentials
             )
-            watched = program.watch("books")
+            booking = asyncio.create_task(_book(program.watch("books"), books, screen), name="books")
+            stack.push_async_callback(_ended, booking)  # after the program, whose end ends the readings
             await stack.enter_async_context(program)
-            booking = asyncio.create_task(_book(watched, books, screen), name="books")
-            stack.push_async_callback(_ended, booking)
             with screen:
                 await _until(clock, end, program)
+            clock.hold()  # the day is over: nothing may come due while the program ends
             due = [one for one in simulation.truth.expected if one.sure and one.is_due(clock.now())]
             await program.rules.settle()
         raised = list(program.rules.alerts.values())
         outcome = await asyncio.to_thread(balance, site, data, books, raised, due, simulation.truth.expected)
     if as_json:
+        for alert in outcome.false_alarms:
+            log.warning("no fault explains this alert: %s", json.dumps(alert.to_json(), ensure_ascii=False))
+        for expected in outcome.missed:
+            log.warning("this fault raised no alert: %s", expected)
         terminal.emit_json(outcome.to_json())
     else:
         for table in closing_tables(outcome):

@@ -34,6 +34,11 @@ class Outcome:
         return sum(match is not None for match in self.matches)
 
     @property
+    def missed(self) -> list[Expected]:
+        """Faults that were due and raised no alert."""
+        return [one for one, match in zip(self.expected, self.matches, strict=True) if match is None]
+
+    @property
     def sound(self) -> bool:
         """Nothing lost, nothing missed, nothing made up."""
         return self.lost == 0 and self.found == len(self.expected) and not self.false_alarms

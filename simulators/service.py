@@ -10,21 +10,15 @@ import asyncio
 import heapq
 import logging
 import secrets
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
-from functools import partial
 from types import TracebackType
-from typing import Final, NamedTuple, Self
+from typing import Final, Self
 from urllib.parse import urlsplit
 
-import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
-from paho.mqtt.reasoncodes import ReasonCode
-
 from building.clock import Clock
-from building.errors import ConfigError, LinkDown
+from building.errors import ConfigError
 from building.site import Device, Link, Site
 from simulators.answering import Responder
 from simulators.broker import LocalBroker
@@ -38,24 +32,16 @@ from simulators.framing import Ascii, Framing, Rtu, Tcp
 from simulators.lines import Port, Reply, SerialLine, Talk
 from simulators.modbus import ModbusTalk
 from simulators.payloads import Player, local
+from simulators.publishing import Login, Publisher
 from simulators.registers.units import images_of, units_of
 from simulators.truth import Truth
 
 log = logging.getLogger(__name__)
 
-_CONNECT_WITHIN: Final = 10.0  # seconds
-_MOST_QUEUED: Final = 100_000  # messages waiting for the broker
 _LONGEST_REST: Final = 60_000  # ms of building time between two looks at the clock
 _FRAMINGS: Final[Mapping[str, Callable[[], Framing]]] = {
     "tcp": Tcp, "rtu+tcp": Rtu, "ascii+tcp": Ascii, "rtu": Rtu, "ascii": Ascii,
 }  # fmt: skip
-
-
-class Login(NamedTuple):
-    """How a collector logs in to the broker."""
-
-    username: str
-    password: str
 
 
 class Simulation:
@@ -91,7 +77,7 @@ class Simulation:
         self._answers: Counter[str] = Counter()
         self._players: list[Player] = []
         self._agenda: list[tuple[int, int]] = []  # when a player speaks, and its number
-        self._publisher: mqtt.Client | None = None
+        self._publisher: Publisher | None = None
         self._local_broker: LocalBroker | None = None
         self._power: list[tuple[str, Port]] = []
         self._stack = AsyncExitStack()
@@ -235,8 +221,8 @@ class Simulation:
             own = self._login
             parts = urlsplit(self._given_broker)
             host, port = parts.hostname or "127.0.0.1", parts.port or 1883
-        self._publisher = await asyncio.to_thread(_connected, host, port, own)
-        self._stack.push_async_callback(asyncio.to_thread, partial(_disconnect, self._publisher))
+        self._publisher = await asyncio.to_thread(Publisher, host, port, own, self._clock)
+        self._stack.push_async_callback(asyncio.to_thread, self._publisher.close)
         return f"mqtt://{host}:{port}"
 
     async def _close_broker(self) -> None:
@@ -259,6 +245,8 @@ class Simulation:
         while self._agenda and self._agenda[0][0] <= now:
             self._advance(max(self._agenda[0][0], self.building.now))
             self._publish_due()
+            if self._publisher is not None:
+                self._publisher.follow()
         self._advance(now)
 
     def _advance(self, moment: int) -> None:
@@ -276,7 +264,7 @@ class Simulation:
             player = self._players[number]
             for message in player.speak(now):
                 if self._publisher is not None:
-                    self._publisher.publish(message.topic, message.payload, qos=0, retain=message.retain)
+                    self._publisher.publish(message.topic, message.payload, retain=message.retain)
             heapq.heapreplace(self._agenda, (max(player.next_after(now), now + 1), number))
 
     @property
@@ -308,37 +296,6 @@ def _login(site: Site, broker: str | None) -> Login:
         return Login(parts.username or "", parts.password or "")
     names = [link.username for link in site.links if link.protocol == "mqtt" and link.username]
     return Login(names[0] if names else "collector", secrets.token_urlsafe(16))
-
-
-def _connected(host: str, port: int, login: Login) -> mqtt.Client:
-    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="simulated-devices")
-    client.max_queued_messages_set(_MOST_QUEUED)
-    client.reconnect_delay_set(1, 2)
-    if login.username:
-        client.username_pw_set(login.username, login.password)
-    answered = threading.Event()
-    reasons: list[str] = []
-
-    def on_connect(_client: object, _data: object, _flags: object, reason: ReasonCode, _props: object) -> None:
-        if reason.is_failure:
-            reasons.append(str(reason))
-        answered.set()
-
-    client.on_connect = on_connect
-    try:
-        client.connect(host, port)
-    except OSError as error:
-        raise LinkDown(f"the broker at {host}:{port} cannot be reached ({error}); start it or give none") from None
-    client.loop_start()
-    if not answered.wait(_CONNECT_WITHIN) or reasons:
-        client.loop_stop()
-        raise LinkDown(f"the broker at {host}:{port} refused the simulator: {reasons or 'no answer'}")
-    return client
-
-
-def _disconnect(client: mqtt.Client) -> None:
-    client.disconnect()
-    client.loop_stop()
 
 
 def _tell(task: asyncio.Task[None]) -> None:

@@ -110,3 +110,53 @@ def test_a_computer_that_stands_still_makes_a_fast_clock_wait_instead_of_skippin
     real[0] += 10_000_000_000
     assert clock.now() - 480_000 <= 480 * 50
     assert true.now() == 11_000  # real time is never bent
+
+
+async def test_a_fast_clock_does_not_outrun_an_event_loop_that_is_behind_with_its_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = [1_000_000_000]
+    monkeypatch.setattr("building.clock.time.monotonic_ns", lambda: real[0])
+    clock = FastClock(0, 480)
+    waiting = asyncio.create_task(clock.sleep_until(3_600_000))
+    await asyncio.sleep(0)
+    for _ in range(100):  # a second of work in one turn of the loop, with many looks at the clock
+        real[0] += 10_000_000
+        clock.now()
+    assert clock.now() == 480 * 20
+    waiting.cancel()
+
+
+def test_a_fast_clock_waits_for_what_is_under_way_and_then_goes_on_from_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = [1_000_000_000]
+    monkeypatch.setattr("building.clock.time.monotonic_ns", lambda: real[0])
+    clock, true = FastClock(0, 480), FastClock(0, 1)
+    release, other = clock.hold(), clock.hold()
+    true.hold()
+    for _ in range(100):
+        real[0] += 10_000_000
+        clock.now()
+    release()
+    assert clock.now() == 480 * 20
+    other()
+    real[0] += 10_000_000
+    assert clock.now() == 480 * 30
+    assert true.now() == 1_010  # nobody holds real time
+
+
+async def test_sleepers_of_a_fast_clock_wake_in_order_and_not_before_their_moment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = [1_000_000_000]
+    monkeypatch.setattr("building.clock.time.monotonic_ns", lambda: real[0])
+    clock, woken = FastClock(0, 30), list[tuple[int, bool]]()
+
+    async def sleeper(moment: int) -> None:
+        await clock.sleep_until(moment)
+        woken.append((moment, clock.now() >= moment))
+
+    tasks = [asyncio.create_task(sleeper(moment)) for moment in (900, 100, 500, 501, 0)]
+    while len(woken) < len(tasks):
+        await asyncio.sleep(0)
+        real[0] += 100_000
+    assert woken == [(0, True), (100, True), (500, True), (501, True), (900, True)]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
 from building.errors import BadFrame, LinkDown, NoAnswer
+from collector.links.patience import Patience
 from collector.links.wires import Wire
 
 T = TypeVar("T")
@@ -73,7 +74,7 @@ class Exchange(Generic[T]):
         answer: asyncio.Future[T] = loop.create_future()
         self._answer, self._find = answer, find
         travel = (len(question) + longest) * self._wire.character
-        timer = loop.call_later(self._timeout + travel, _give_up, answer)
+        patience = Patience(self._timeout + travel, answer)
         try:
             self._wire.write(question)
             return await answer
@@ -82,7 +83,7 @@ class Exchange(Generic[T]):
                 raise BadFrame(explain(bytes(self._heard))) from None
             raise NoAnswer(f"no answer within {self._timeout:g} s") from None
         finally:
-            timer.cancel()
+            patience.cancel()
             self._answer = self._find = None
             self._last_byte = loop.time()
 
@@ -99,8 +100,3 @@ class Exchange(Generic[T]):
     def _on_broken(self, error: LinkDown) -> None:
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(error)
-
-
-def _give_up(answer: asyncio.Future[T]) -> None:
-    if not answer.done():
-        answer.set_exception(TimeoutError())

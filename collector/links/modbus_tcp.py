@@ -14,6 +14,7 @@ from typing import Final, cast
 
 from building.errors import BadFrame, LinkDown, NoAnswer
 from collector.links.frames import content, cut_tcp, tcp_question
+from collector.links.patience import LOOKS
 from collector.links.wires import connect
 
 _AT_ONCE: Final = 4096  # bytes; an answer has 260 at most
@@ -143,7 +144,9 @@ class _Failed(Exception):
 class _Connection(asyncio.BufferedProtocol):
     """One socket, and the questions that are open on it by transaction number, the oldest first.
 
-    One timer looks after all of them: a timer for each would cost more than the question. Bytes come into a buffer of
+    One timer looks after all of them: a timer for each would cost more than the question. It looks several times in a
+    time-out and gives up only what was open at as many looks: no meter is to blame for a computer that stood still,
+    with the answer perhaps already in its buffers. Bytes come into a buffer of
     our own: asyncio would ask the system for 256 KiB at each answer.
     """
 
@@ -154,7 +157,9 @@ class _Connection(asyncio.BufferedProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._open: dict[int, tuple[float, asyncio.Future[tuple[int, bytes]]]] = {}  # with the moment to give up
+        self._looks = 0
+        # With the moment to give up, and the number of the look that may.
+        self._open: dict[int, tuple[float, int, asyncio.Future[tuple[int, bytes]]]] = {}
         self._buffer = bytearray(_AT_ONCE)
         self._view = memoryview(self._buffer)
         self._kept = b""
@@ -171,10 +176,10 @@ class _Connection(asyncio.BufferedProtocol):
             raise _Failed(_Cause.CLOSED)
         self._transaction = transaction = self._transaction % 0xFFFF + 1
         answer: asyncio.Future[tuple[int, bytes]] = self._loop.create_future()
-        deadline = self._loop.time() + self._timeout
-        self._open[transaction] = deadline, answer
+        now = self._loop.time()
+        self._open[transaction] = now + self._timeout, self._looks + LOOKS, answer
         if self._timer is None:
-            self._timer = self._loop.call_at(deadline, self._look)
+            self._timer = self._loop.call_at(now + self._timeout / LOOKS, self._look)
         self._transport.write(tcp_question(transaction, unit, function, address, count))
         return answer
 
@@ -197,10 +202,10 @@ class _Connection(asyncio.BufferedProtocol):
             return
         for transaction, unit, body in frames:
             waiting = self._open.pop(transaction, None)
-            if waiting is None or waiting[1].done():  # given up, or cancelled
+            if waiting is None or waiting[2].done():  # given up, or cancelled
                 self.late += 1
             else:
-                waiting[1].set_result((unit, body))
+                waiting[2].set_result((unit, body))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end(_Failed(_Cause.CLOSED))
@@ -211,17 +216,18 @@ class _Connection(asyncio.BufferedProtocol):
             self._transport.abort()
         if self._timer is not None:
             self._timer.cancel()
-        for _, answer in self._open.values():
+        for _, _, answer in self._open.values():
             if not answer.done():
                 answer.set_exception(reason)
 
     def _look(self) -> None:
-        """Give up what is overdue; look again when the next will be."""
+        """Give up what is overdue; look again while something is open."""
         self._timer = None
+        self._looks += 1
         now = self._loop.time()
-        for transaction, (deadline, answer) in list(self._open.items()):
-            if deadline > now:
-                self._timer = self._loop.call_at(deadline, self._look)
+        for transaction, (deadline, look, answer) in list(self._open.items()):
+            if deadline > now or look > self._looks:
+                self._timer = self._loop.call_at(now + self._timeout / LOOKS, self._look)
                 return
             del self._open[transaction]
             if not answer.done():

@@ -15,6 +15,7 @@ import logging
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple, Protocol, TypeVar
@@ -154,7 +155,7 @@ class Storing:
         self._refused = Refused(folder / "refused")
         self._filled = asyncio.Event()
         self._idle = asyncio.Event()
-        self._ending = False
+        self._ending = asyncio.Event()
         self._group = asyncio.TaskGroup()
         self._taking: asyncio.Task[None]
         self._forwarding: asyncio.Task[None]
@@ -183,10 +184,10 @@ class Storing:
         """Take what the source still holds, give the store a last chance, put everything on disk."""
         until = time.monotonic() + _LAST_CHANCE
         self._source.close()
-        self._ending = True
+        self._ending.set()
         await asyncio.wait([self._taking], timeout=_LAST_CHANCE)
         self._filled.set()
-        if not self._away and not self._disk_full:
+        if not self._disk_full:
             await asyncio.wait([self._forwarding], timeout=max(0.0, until - time.monotonic()))
         await asyncio.to_thread(self.store.close)  # first: a request that hangs must not hold the end
         for task in (self._taking, self._forwarding, self._looking):
@@ -342,7 +343,7 @@ class Storing:
             taken = await asyncio.to_thread(self._queue.take, _AT_ONCE, newest=True)
             if taken is None:
                 self._idle.set()
-                if self._ending and self._taking.done():
+                if self._ending.is_set() and self._taking.done():
                     return
                 await asyncio.to_thread(self._queue.sync)
                 await self._filled.wait()
@@ -353,7 +354,9 @@ class Storing:
                 self._queue.give_back()
                 self._retries += 1
                 self._tell_away(str(error))
-                await asyncio.sleep(delays())
+                if self._ending.is_set():
+                    return
+                await _until_set(self._ending, delays())
                 continue
             if self._away:
                 log.info("the store takes readings again")
@@ -417,6 +420,12 @@ def _written(write: Callable[[Sequence[T]], None], items: Sequence[T], put_aside
             return 0
     half = len(items) // 2
     return _written(write, items[:half], put_aside) + _written(write, items[half:], put_aside)
+
+
+async def _until_set(event: asyncio.Event, seconds: float) -> None:
+    """Return once ``event`` is set, or after ``seconds``."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
 
 
 def _delays() -> Callable[[], float]:
