@@ -68,10 +68,14 @@ class SystemClock:
         return _nothing
 
 
-_STALL: Final = 50_000_000  # real ns; a busy computer that looks at a fast clock more seldom makes it wait
-_AHEAD: Final = 20_000_000  # real ns that a fast clock may be ahead of the event loop, and of work under way
-_TURN: Final = -1  # the event loop's number among what is under way
-_BEAT: Final = 0.004  # real seconds between two turns of the event loop, when it has nothing else to do
+# Real nanoseconds:
+_STALL: Final = 50_000_000  # a busy computer that looks at a fast clock more seldom makes it wait
+_AHEAD: Final = 5_000_000  # that a fast clock may be ahead of the event loop, and of a task at work that it woke
+_HELD: Final = 1_000_000  # that it may be ahead of what somebody holds it for
+_LATE: Final = 10_000_000  # by which a task may be behind; for one that is further behind it waits at once
+_PATIENCE: Final = 1_000_000_000  # for which it waits at most; the task may have other things to do
+_BEAT: Final = 0.002  # real seconds between two turns of the event loop, when it has nothing else to do
+_FOR_EVER: Final = 1 << 63
 
 
 class FastClock:
@@ -79,9 +83,9 @@ class FastClock:
 
     At 480 times, a computer that stands still for a second would skip eight minutes, in which every meter seems
     silent; and one that is merely behind with its work would do it minutes late. So a clock faster than real time
-    waits for the computer: it goes on by at most ``_STALL`` between two looks at it, and by ``_AHEAD`` in one turn of
-    the event loop that sleeps on it, or while somebody holds it. When the computer cannot keep up the day takes
-    longer, and nothing in it is skipped.
+    waits for the computer: it goes on by at most ``_STALL`` between two looks at it, by ``_AHEAD`` in one turn of the
+    event loop that sleeps on it and while a task that it woke is at work and does not sleep on, and by ``_HELD`` while
+    somebody holds it. When the computer cannot keep up the day takes longer, and nothing in it is skipped.
     """
 
     def __init__(self, start: int, speed: float) -> None:
@@ -94,36 +98,39 @@ class FastClock:
         self._counted = 0  # real nanoseconds
         self._bent = speed > 1
         self._order = itertools.count()
-        self._under_way: dict[int, int] = {}  # what was counted when each began
+        self._under_way: dict[object, tuple[int, int]] = {}  # what may be counted at most, and real ns until which
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sleepers: list[tuple[int, int, asyncio.Future[None]]] = []
         self._beat: asyncio.TimerHandle | None = None
 
     def now(self) -> int:
         with self._lock:
-            return self._start + int(self._count() * self.speed / 1_000_000)
+            return self._moment()
 
-    def _count(self) -> int:
-        """Real nanoseconds that count up to now."""
+    def _moment(self) -> int:
         looked = time.monotonic_ns()
         passed, self._looked = looked - self._looked, looked
         if self._bent:
             passed = min(passed, _STALL)
-            if self._under_way:
-                passed = min(passed, max(0, min(self._under_way.values()) + _AHEAD - self._counted))
-        self._counted += passed
-        return self._counted
+            for what, (most, until) in list(self._under_way.items()):
+                if looked > until or (isinstance(what, asyncio.Task) and what.done()):
+                    del self._under_way[what]
+                else:
+                    passed = min(passed, most - self._counted)
+        self._counted += max(0, passed)
+        return self._start + int(self._counted * self.speed / 1_000_000)
 
     def hold(self) -> Callable[[], None]:
         """Something is under way that time must not outrun, from any thread; call the answer when it has arrived."""
+        held = object()
         with self._lock:
-            number = next(self._order)
-            self._under_way[number] = self._count()
+            self._moment()
+            self._under_way[held] = self._counted + _HELD, _FOR_EVER
 
         def release() -> None:
             with self._lock:
-                self._count()
-                self._under_way.pop(number, None)
+                self._moment()
+                self._under_way.pop(held, None)
 
         return release
 
@@ -132,8 +139,19 @@ class FastClock:
             while (left := moment - self.now()) > 0:  # noqa: ASYNC110 - waits for time itself, no event could tell
                 await asyncio.sleep(min(left / 1000 / self.speed, _NAP))
             return
-        if moment <= self.now():
-            return
+        task = asyncio.current_task()
+        with self._lock:
+            now = self._moment()
+            late = (now - moment) * 1_000_000 > _LATE * self.speed
+            if not late:
+                self._under_way.pop(task, None)
+        if now < moment:
+            await self._sleep(moment, now)
+        with self._lock:
+            self._moment()
+            self._under_way[task] = self._counted + (0 if late else _AHEAD), self._looked + _PATIENCE
+
+    async def _sleep(self, moment: int, now: int) -> None:
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             self._loop, self._sleepers, self._beat = loop, [], None
@@ -143,14 +161,14 @@ class FastClock:
             self._turn(loop)
         elif self._sleepers[0][2] is future:
             self._beat.cancel()
-            self._beat_next(loop, self.now())
+            self._beat_next(loop, now)
         await future
 
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
         """The loop has come round: time may go on, and whoever is due wakes."""
         with self._lock:
-            self._under_way[_TURN] = self._count()
-        now = self.now()
+            now = self._moment()
+            self._under_way[loop] = self._counted + _AHEAD, _FOR_EVER
         while self._sleepers and self._sleepers[0][0] <= now:
             future = heapq.heappop(self._sleepers)[2]
             if not future.done():

@@ -11,6 +11,7 @@ import logging
 import tempfile
 import threading
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -67,7 +68,8 @@ class LocalBroker:
         if self._thread is None:
             return
         if self._loop is not None and self._stop is not None and self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._stop.set)
+            with suppress(RuntimeError):  # it has just ended by itself, or by another call
+                self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(_START_WITHIN)
         self._thread = None
 

@@ -7,6 +7,7 @@ packets, whose reading is ten lines. Works on plain and TLS sockets, without blo
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Callable
 from typing import Any, Final
@@ -93,6 +94,8 @@ class MqttSocket:
 
     def __init__(self, sock: Any) -> None:
         self._sock = sock
+        # An acknowledgement is four bytes: it must not wait 40 ms for the receipt of the one before.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._for_paho = bytearray()
         self._unsent = bytearray()
         self._kept = b""
