@@ -21,8 +21,8 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def say(text: str) -> None:
-    """A line for people. Names come from outside: they are text, never markup."""
-    out.print(escape(text))
+    """A line for people; a file or another program gets it whole. Names come from outside: they are never markup."""
+    out.print(escape(text), soft_wrap=not out.is_terminal)
 
 
 def complain(text: str) -> None:

@@ -16,8 +16,9 @@ import msgspec
 from building.errors import InputError
 from greenwarden.vectors.buses import check_counter, check_frame, check_item_frame, check_timing
 from greenwarden.vectors.judging import FAIL, PASS, UNSUPPORTED, Verdict, remarks
-from greenwarden.vectors.messages import Series, check_gateway_fields, check_message
+from greenwarden.vectors.messages import Series, check_message
 from greenwarden.vectors.registers import check_number, check_registers
+from greenwarden.vectors.telegrams import check_telegram, check_wired
 
 Vector = Mapping[str, Any]
 _LARGEST: Final = 64 * 1024 * 1024  # bytes
@@ -60,7 +61,8 @@ def _check(vector: Vector, title: str, series: Series, folder: Path | None) -> V
         ({"baud"}, lambda: check_timing(vector)),
         ({"readings", "expected_deltas"}, lambda: check_counter(vector)),
         ({"topic"}, lambda: check_message(vector, series, folder)),
-        ({"telegram_hex", "expected"}, lambda: check_gateway_fields(vector)),
+        ({"telegram_hex", "expected"}, lambda: check_telegram(vector)),
+        ({"frame_hex"}, lambda: check_wired(vector)),
         ({"transport"}, lambda: check_frame(vector)),
         ({"bytes_hex"}, lambda: check_item_frame(vector, title)),
     )

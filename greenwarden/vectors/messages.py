@@ -17,7 +17,8 @@ from building.site import Device
 from collector.counters import Counter, CounterTracker, Event
 from collector.discovery import Entity, read_announcement
 from collector.payloads import Decoded, topics_of
-from collector.profiles import Profile, load_profile, profile_names
+from collector.profiles import Profile, TopicPoint, load_profile, profile_names
+from collector.sparkplug import NAMESPACE, read_topic
 from greenwarden.vectors.judging import NO_PROFILE, UNSUPPORTED, Verdict, best_of, in_unit, remarks, same
 
 Vector = Mapping[str, Any]
@@ -74,8 +75,8 @@ def check_message(vector: Vector, series: Series, folder: Path | None) -> Verdic
     topic, payload, stated = vector["topic"], vector.get("payload"), vector["expected"]
     if isinstance(payload, dict | list | int | float):
         payload = msgspec.json.encode(payload).decode()
-    if topic.startswith("spBv1.0/"):
-        return Verdict(UNSUPPORTED, "Sparkplug B is not spoken")
+    if topic.split("/")[0] == NAMESPACE:
+        return _check_sparkplug(topic, stated)
     raw = str(payload if payload is not None else "").encode()
     if topic.endswith("/config"):
         return _check_discovery(topic, raw, stated)
@@ -258,30 +259,40 @@ def _announced(entity: Entity) -> dict[str, Any]:
     }
 
 
-def check_gateway_fields(vector: Vector) -> Verdict:
-    """A telegram as the wmbusmeters gateway passes it on: the fields it publishes, read by the page for it.
+def _check_sparkplug(topic: str, stated: Mapping[str, Any]) -> Verdict:
+    """Sparkplug B: the topic is read, the payload is not."""
+    speaker = read_topic(topic)
+    if speaker is None:
+        return remarks([] if stated.get("valid") is False else ["not taken for a topic of Sparkplug B"])
+    found: dict[str, Any] = {**speaker._asdict(), "type": speaker.kind}
+    found["effect"] = f"all metrics of {speaker.silences} stale" if speaker.silences else None
+    faults = [f"{key}: found {found[key]}" for key, one in stated.items() if key in found and not same(found[key], one)]
+    return remarks(faults, [key for key in stated if key not in found])
 
-    Radio telegrams themselves are the gateway's business; they are not decoded here.
-    """
+
+def check_gateway_fields(vector: Vector) -> Verdict:
+    """A telegram as the wmbusmeters gateway passes it on: the fields it publishes, read by the page for it."""
     fields = vector["expected"]
     if not isinstance(fields, dict):
         return Verdict(UNSUPPORTED, "no fields of a gateway are stated")
     payload = msgspec.json.encode({**fields, "name": "meter", "timestamp": "2026-01-05T08:00:00Z"})
     match = _Match(load_profile("wmbusmeters"), "wmbusmeters/{topic}", "meter", 0)
     decoded = _decoded(match, payload, None)
-    stated = {
-        key: value
-        for key, value in fields.items()
-        if any(key in point.path for topic in match.page.topics for point in topic.values if point.quantity)
-    }
+    points = [point for topic in match.page.topics for point in topic.values if point.quantity]
+    stated = [point for point in points if any(key in point.path for key in fields) and _meant(point, fields)]
     if not stated:
         return Verdict(UNSUPPORTED, "the gateway publishes nothing of it that is a quantity")
     faults = []
-    for topic in match.page.topics:
-        for point in topic.values:
-            path = next((one for one in point.path if one in fields), None)
-            if path is not None and point.quantity:
-                wanted, _ = in_unit(point.quantity, fields[path], point.unit, 0.0)
-                if not same(decoded.values.get(point.quantity), wanted):
-                    faults.append(f"{path}: found {decoded.values.get(point.quantity)}, stated {wanted}")
+    for point in stated:
+        path = next(one for one in point.path if one in fields)
+        words = {word.lower(): meaning for word, meaning in point.words.items()}
+        wanted, _ = in_unit(point.quantity, fields[path], point.unit, 0.0)
+        if not same(decoded.values.get(point.quantity), words.get(str(wanted).lower(), wanted)):
+            faults.append(f"{path}: found {decoded.values.get(point.quantity)}, stated {wanted}")
     return remarks(faults)
+
+
+def _meant(point: TopicPoint, fields: Mapping[str, Any]) -> bool:
+    """Whether the page reads ``point`` from a message with such ``fields``."""
+    place, _, word = point.when.partition("=")
+    return not place or str(fields.get(place)).lower() == word.lower()
