@@ -194,9 +194,12 @@ async def ours(port: int, gap: int) -> None:
     blocks, decoder = PLANS[gap]
     link = ModbusTcpLink("127.0.0.1", port)
     for _ in range(ROUNDS):
-        answers = [await link.read(1, block.function, block.address, block.length) for block in blocks]
+        answers = []
+        for block in blocks:
+            answers.append(await link.read(1, block.function, block.address, block.length))
         values, flaws = decoder.decode(answers)
         assert len(values) == POINTS, flaws
+        del answers, values, flaws  # handed on, and not kept while the next answer is waited for
     await link.close()
 
 
@@ -212,6 +215,7 @@ async def pymodbus(port: int, gap: int) -> None:
             values = client.convert_from_registers(answer.registers, client.DATATYPE.FLOAT32)
             assert isinstance(values, list)
             count += len(values)
+            del answer, values  # as with ours
         assert count == POINTS
     client.close()
 

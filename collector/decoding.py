@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import struct
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from operator import le
 from typing import Final, NamedTuple
@@ -88,6 +88,12 @@ class _Pass(NamedTuple):
     plain: bool  # floats already in the quantity's unit: nothing to do but to look at the range
 
 
+_Quick = tuple[
+    Callable[[bytes], tuple[float, ...]], tuple[float, ...], tuple[float, ...], tuple[str, ...], dict[str, float | str]
+]
+"""A single pass of plain floats, laid out for speed: how to unpack, lows, highs, names, and a dict with all names."""
+
+
 class Decoder:
     """Turns the answers to ``blocks`` into the quantities of ``device``."""
 
@@ -97,18 +103,21 @@ class Decoder:
             _bit_columns(profile, device, block) if block.function <= READ_DISCRETE else () for block in blocks
         ]
 
+        self._quick: _Quick | None = None
         alone = self._passes[0] if len(blocks) == 1 and not self._bits[0] else ()
-        self._blank: Values = dict.fromkeys(alone[0].names, 0.0) if alone else {}
-        self._quick = alone[0] if len(alone) == 1 and alone[0].plain and not alone[0].swap else None
+        if len(alone) == 1 and alone[0].plain and not alone[0].swap:
+            only = alone[0]
+            blank: Values = dict.fromkeys(only.names, 0.0)
+            self._quick = only.unpack.unpack_from, only.lows, only.highs, only.names, blank
 
     def decode(self, answers: Sequence[bytes | None]) -> tuple[Values, Flaws]:
         """Values and flaws from one answer per block; None for a block that brought none (its points stay absent)."""
-        quick = self._quick
-        if quick is not None and answers[0] is not None:  # one block of floats, as most meters have: the hot path
-            numbers = quick.unpack.unpack_from(answers[0])
-            if all(map(le, quick.lows, numbers)) and all(map(le, numbers, quick.highs)):
-                values = self._blank.copy()  # quicker than growing a new one
-                values.update(zip(quick.names, numbers))  # noqa: B905 - both are as long as the struct, and strict costs
+        if self._quick is not None and (answer := answers[0]) is not None:  # one block of floats: the hot path
+            unpack, lows, highs, names, blank = self._quick
+            numbers = unpack(answer)
+            if all(map(le, lows + numbers, numbers + highs)):  # low <= number, and number <= high, in one pass
+                values = blank.copy()  # quicker than growing a new one
+                values.update(zip(names, numbers))  # noqa: B905 - both are as long as the struct, and strict costs
                 return values, {}
         job = self._work(answers)
         return job.values, job.flaws

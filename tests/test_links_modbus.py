@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import socket
 import struct
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from building.errors import BadFrame, LinkDown, MeterRefused, NoAnswer
 from building.site import Device
 from collector.decoding import decode_registers, decode_value
 from collector.links.modbus_tcp import ModbusTcpLink
+from collector.links.sockets import unwatch, watch
 from collector.profiles import load_profile
 from tests.parts import eventually, free_port, missing, need_shared, until
 from tests.wire_parts import SDM120, MeterServer, frame, image
@@ -279,3 +282,26 @@ async def test_a_byte_swapped_meter_is_read_with_the_order_of_its_device(libmodb
 def test_the_vectors_are_there() -> None:
     need_shared("facts", "vectors", "modbus_frames.json")
     assert len(_tcp_answers()) > 5
+
+
+async def test_a_socket_closed_by_the_one_heard_before_it_is_left_alone() -> None:
+    """Both have bytes in the same look; the first closes the second, whose number may be anybody's by then."""
+    loop = asyncio.get_running_loop()
+    pairs = [socket.socketpair() for _ in range(2)]
+    heard: list[int] = []
+
+    def close_other(number: int) -> None:
+        heard.append(number)
+        other = pairs[1 - number][0]
+        unwatch(loop, other.fileno())
+        other.close()
+
+    for number, (here, there) in enumerate(pairs):
+        watch(loop, here.fileno(), partial(close_other, number))
+        there.send(b"x")
+    await eventually(lambda: heard, "one of the two to be heard")
+    assert len(set(heard)) == 1
+    unwatch(loop, pairs[heard[0]][0].fileno())
+    for pair in pairs:
+        for one in pair:
+            one.close()

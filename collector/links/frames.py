@@ -67,11 +67,14 @@ def tcp_question(transaction: int, unit: int, function: int, address: int, count
     return _MBAP_QUESTION.pack(transaction, 0, 6, unit, function, address, count)
 
 
+def alone(stream: bytes) -> bool:
+    """Whether ``stream`` is one Modbus TCP frame and nothing else, as what comes from a socket nearly always is."""
+    return stream[2:5] == _ALONE and len(stream) > _MBAP_HEAD + 1 and stream[5] == len(stream) - _MBAP_HEAD
+
+
 def cut_tcp(stream: bytes) -> tuple[list[TcpFrame], bytes]:
     """The whole frames at the head of ``stream``, and the rest. Raises BadFrame where no frame can begin."""
     at, have = 0, len(stream)
-    if have > _MBAP_HEAD + 1 and stream[2:5] == _ALONE and stream[5] == have - _MBAP_HEAD:
-        return [(stream[0] << 8 | stream[1], stream[6], stream[7:])], b""  # nearly always: one frame, and all of it
     frames: list[TcpFrame] = []
     while have - at >= _MBAP_HEAD:
         transaction, protocol, length = _HEAD.unpack_from(stream, at)

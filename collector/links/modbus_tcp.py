@@ -7,15 +7,17 @@ matched by its transaction number in the protocol's own callback. A late answer 
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import deque
 from enum import Enum
-from functools import partial
-from typing import Final, cast
+from typing import Final
 
 from building.errors import BadFrame, LinkDown, NoAnswer
-from collector.links.frames import content, cut_tcp, tcp_question
+from collector.links.frames import alone, content, cut_tcp, tcp_question
+from collector.links.modbus import READ_DISCRETE
 from collector.links.patience import LOOKS
-from collector.links.wires import connect
+from collector.links.sockets import unwatch, watch
+from collector.links.wires import connected
 
 _AT_ONCE: Final = 4096  # bytes; an answer has 260 at most
 _DEAF_AFTER: Final = 6
@@ -47,28 +49,38 @@ class ModbusTcpLink:
             await self._wait_for_turn()
         try:
             connection = self._connection
-            fresh = connection is None or connection.closed
-            if connection is None or fresh:
-                connection = await self._connect()
-            try:
-                who, body = await connection.ask(unit, function, address, count)
-            except _Failed as failure:
-                if failure.cause is not _Cause.CLOSED or fresh:
-                    raise self._trouble(connection, failure) from None
-                # Gateways close idle sockets; the first request after that finds out. Once more, on a new one.
-                connection = await self._connect()
+            if connection is None or connection.closed:
+                answer = await self._ask_anew(unit, function, address, count)
+            else:
                 try:
-                    who, body = await connection.ask(unit, function, address, count)
-                except _Failed as again:
-                    raise self._trouble(connection, again) from None
+                    answer = await connection.ask(unit, function, address, count)
+                except _Failed as failure:
+                    if failure.cause is not _Cause.CLOSED:
+                        raise self._trouble(connection, failure) from None
+                    # Gateways close idle sockets; the first request after that finds out. Once more, on a new one.
+                    answer = await self._ask_anew(unit, function, address, count)
         finally:
             if self._pause:
                 await asyncio.sleep(self._pause)
-            self._end_turn()
+            if self._queue:
+                self._end_turn()
+            else:
+                self._free += 1
         self._silences = 0
-        if who != unit:
-            raise BadFrame(f"unit {who} answered in place of unit {unit}; check the gateway's list of units")
-        return content(body, function, count)
+        if answer[0] != unit:
+            raise BadFrame(f"unit {answer[0]} answered in place of unit {unit}; check the gateway's list of units")
+        size = 2 * count
+        if answer[1] == function and answer[2] == size and len(answer) == size + 3 and function > READ_DISCRETE:
+            return answer[3:]
+        return content(answer[1:], function, count)
+
+    async def _ask_anew(self, unit: int, function: int, address: int, count: int) -> bytes:
+        """On a fresh connection; what goes wrong there is final."""
+        connection = await self._connect()
+        try:
+            return await connection.ask(unit, function, address, count)
+        except _Failed as failure:
+            raise self._trouble(connection, failure) from None
 
     async def close(self) -> None:
         """Close the connection."""
@@ -100,9 +112,7 @@ class ModbusTcpLink:
         async with self._opening:
             if self._connection is None or self._connection.closed:
                 self._silences = 0
-                _, self._connection = await connect(
-                    self._host, self._port, partial(_Connection, self._timeout), self._timeout
-                )
+                self._connection = _Connection(await connected(self._host, self._port, self._timeout), self._timeout)
             return self._connection
 
     def _trouble(self, connection: _Connection, failure: _Failed) -> LinkDown | NoAnswer | BadFrame:
@@ -141,79 +151,90 @@ class _Failed(Exception):
         self.cause = cause
 
 
-class _Connection(asyncio.BufferedProtocol):
+class _Connection:
     """One socket, and the questions that are open on it by transaction number, the oldest first.
 
     One timer looks after all of them: a timer for each would cost more than the question. It looks several times in a
     time-out and gives up only what was open at as many looks: no meter is to blame for a computer that stood still,
-    with the answer perhaps already in its buffers. Bytes come into a buffer of
-    our own: asyncio would ask the system for 256 KiB at each answer.
+    with the answer perhaps already in its buffers. The socket is read and written without a transport, which would
+    cost as much as the two system calls.
     """
 
-    def __init__(self, timeout: float) -> None:
+    def __init__(self, sock: socket.socket, timeout: float) -> None:
         self.closed = False
         self.late = 0
         self._timeout = timeout
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Transport | None = None
+        self._sock = sock
         self._looks = 0
         # With the moment to give up, and the number of the look that may.
-        self._open: dict[int, tuple[float, int, asyncio.Future[tuple[int, bytes]]]] = {}
-        self._buffer = bytearray(_AT_ONCE)
-        self._view = memoryview(self._buffer)
+        self._open: dict[int, tuple[float, int, asyncio.Future[bytes]]] = {}
         self._kept = b""
         self._transaction = 0
+        watch(self._loop, sock.fileno(), self._readable)
 
     @property
     def unfinished(self) -> bool:
         """Whether the head of a frame is here whose rest is not."""
         return bool(self._kept)
 
-    def ask(self, unit: int, function: int, address: int, count: int) -> asyncio.Future[tuple[int, bytes]]:
-        """Send a question; the unit that answers, and its answer from the function code on. Raises _Failed."""
-        if self._transport is None or self.closed:
+    def ask(self, unit: int, function: int, address: int, count: int) -> asyncio.Future[bytes]:
+        """Send a question; the answer begins with the unit that gives it. Raises _Failed."""
+        if self.closed:
             raise _Failed(_Cause.CLOSED)
         self._transaction = transaction = self._transaction % 0xFFFF + 1
-        answer: asyncio.Future[tuple[int, bytes]] = self._loop.create_future()
-        now = self._loop.time()
+        try:
+            self._sock.send(tcp_question(transaction, unit, function, address, count))
+        except OSError:  # a peer that does not take twelve bytes is gone too
+            self._end(_Failed(_Cause.CLOSED))
+            raise _Failed(_Cause.CLOSED) from None
+        loop = self._loop
+        answer: asyncio.Future[bytes] = loop.create_future()
+        now = loop.time()
         self._open[transaction] = now + self._timeout, self._looks + LOOKS, answer
         if self._timer is None:
-            self._timer = self._loop.call_at(now + self._timeout / LOOKS, self._look)
-        self._transport.write(tcp_question(transaction, unit, function, address, count))
+            self._timer = loop.call_at(now + self._timeout / LOOKS, self._look)
         return answer
 
     def close(self) -> None:
         """End the connection; whoever waits is told."""
         self._end(_Failed(_Cause.CLOSED))
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-
-    def get_buffer(self, sizehint: int) -> bytearray:
-        return self._buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
-        data = self._view[:nbytes].tobytes()
+    def _readable(self) -> None:
         try:
-            frames, self._kept = cut_tcp(self._kept + data if self._kept else data)
+            data = self._sock.recv(_AT_ONCE)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._end(_Failed(_Cause.CLOSED))
+            return
+        if not self._kept and alone(data):
+            self._answer(data[0] << 8 | data[1], data[6:])
+            return
+        try:
+            frames, self._kept = cut_tcp(self._kept + data)
         except BadFrame as error:
             self._end(_Failed(_Cause.GARBLED, str(error)))
             return
         for transaction, unit, body in frames:
-            waiting = self._open.pop(transaction, None)
-            if waiting is None or waiting[2].done():  # given up, or cancelled
-                self.late += 1
-            else:
-                waiting[2].set_result((unit, body))
+            self._answer(transaction, bytes([unit]) + body)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._end(_Failed(_Cause.CLOSED))
+    def _answer(self, transaction: int, answer: bytes) -> None:
+        waiting = self._open.pop(transaction, None)
+        if waiting is None or waiting[2].done():  # given up, or cancelled
+            self.late += 1
+        else:
+            waiting[2].set_result(answer)
 
     def _end(self, reason: _Failed) -> None:
+        if self.closed:
+            return
         self.closed = True
-        if self._transport is not None:
-            self._transport.abort()
+        unwatch(self._loop, self._sock.fileno())
+        self._sock.close()
         if self._timer is not None:
             self._timer.cancel()
         for _, _, answer in self._open.values():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol, TypeVar
 
@@ -180,6 +181,32 @@ class _Socket(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._wire.lost(self._transport)
+
+
+async def connected(host: str, port: int, patience: float) -> socket.socket:
+    """A socket that is connected to ``host`` within ``patience`` seconds and sends at once. Raises LinkDown."""
+    loop = asyncio.get_running_loop()
+    why = "does not accept a connection"
+    try:
+        async with asyncio.timeout(patience):
+            for family, kind, protocol, _, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+                sock = socket.socket(family, kind, protocol)
+                try:
+                    sock.setblocking(False)
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    await loop.sock_connect(sock, address)
+                except OSError:
+                    sock.close()
+                except asyncio.CancelledError:
+                    sock.close()
+                    raise
+                else:
+                    return sock
+    except TimeoutError:
+        why = f"does not accept a connection within {patience:g} s"
+    except OSError:
+        why = "is no name or address that is known"
+    raise LinkDown(f"{host}:{port} {why}; check address, port and cable")
 
 
 async def connect(host: str, port: int, protocol: Callable[[], P], patience: float) -> tuple[asyncio.Transport, P]:
