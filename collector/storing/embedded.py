@@ -14,12 +14,13 @@ import json
 import sqlite3
 import threading
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain, pairwise
+from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -39,7 +40,7 @@ _BLOCK: Final = 512  # readings; measured best of 128 to 2048 for size and for t
 _LOG_ROWS: Final = 2_000  # what a reader decodes at most when it opens the store
 _LOG_NUMBERS: Final = (1 << 18, 1 << 22)  # least and most numbers in the log before the older half is sealed
 _LOG_BLOCKS: Final = 1.5  # between those, the log holds so many blocks of every column
-_FRESH_NUMBERS: Final = 1 << 16  # taken apart by shape at once; by the batch it would cost more than all else
+_FRESH_NUMBERS: Final = 1 << 18  # taken apart by shape at once; by the batch it would cost more than all else
 _DAY: Final = 86_400_000
 _POINTS_KEPT: Final = 7 * _DAY
 INTERVAL: Final = "interval"  # the measurement of what collector/accounting.py writes
@@ -112,6 +113,10 @@ class EmbeddedStore:
     def _forget_memory(self) -> None:
         self._shapes: dict[tuple[str, Columns], _Shape] = {}
         self._plain: dict[tuple[str, Columns], int] = {}
+        self._lately: dict[str, int] = {}  # by device: the plain shape in which it spoke last
+        self._kinds: Ints = np.zeros(64, np.int64)  # by shape: which getter takes its columns
+        self._getters: list[tuple[int, Callable[[Mapping[str, float | str]], Any]]] = []
+        self._kind_of: dict[Columns, int] = {}
         self._by_id: dict[int, _Shape] = {}
         self._widths: Ints = np.zeros(64, np.int64)
         self._words: dict[str, int] = {}
@@ -225,25 +230,55 @@ class EmbeddedStore:
         return int(min(max(least, _LOG_BLOCKS * _BLOCK * self._columns), most))
 
     def _as_numbers(self, readings: Sequence[Reading]) -> tuple[array[int], array[int], array[float]]:
-        """Shape, instant and all columns of every reading.
+        """Shape, instant and all columns of every reading, in an order that keeps each shape's own.
 
         Good readings of numbers in shapes that are known, nearly all there are, never meet a loop written in Python.
         """
-        values = [one[2] for one in readings]
-        widths = set(map(len, values))
-        if [one[3] for one in readings].count(GOOD) == len(readings) and 0 not in widths:
-            # Objects made and dropped one at a time: thousands at once would wake the garbage collector each time.
-            names: Iterable[Columns] = map(tuple, values)
-            if len(widths) == 1:  # one run through all names, cut by the width, is faster than a tuple of each
-                names = zip(*[chain.from_iterable(values)] * widths.pop(), strict=True)
-            shapes = list(map(self._plain.get, zip([one[0] for one in readings], names, strict=True)))
+        # Objects made and dropped one at a time: thousands at once would wake the garbage collector each time.
+        flat: list[Any] = list(chain.from_iterable(readings))  # each is a tuple of four
+        devices, values = flat[0::4], flat[2::4]
+        if flat[3::4].count(GOOD) == len(readings):
+            try:
+                return self._as_lately(devices, flat[1::4], values)
+            except (KeyError, TypeError):
+                pass  # a device that is new or speaks otherwise than it did last, or says words
+            shapes = list(map(self._plain.get, zip(devices, map(tuple, values), strict=True)))
             if None not in shapes:
                 try:
-                    numbers: array[float] = array("d", list(chain.from_iterable(map(dict.values, values))))  # type: ignore[arg-type]
-                    return array("I", shapes), array("q", [one[1] for one in readings]), numbers  # type: ignore[arg-type]
+                    numbers: array[float] = array("d", list(chain.from_iterable(map(dict.values, values))))
+                    self._lately.update(zip(devices, shapes, strict=True))  # type: ignore[arg-type]  # no None in it
+                    return array("I", shapes), array("q", flat[1::4]), numbers  # type: ignore[arg-type]
                 except TypeError:
                     pass  # a quantity that used to be a number came as a word, or a mapping that is no dict
         return self._singly(readings)
+
+    def _as_lately(
+        self, devices: list[str], times: list[int], values: list[Mapping[str, float | str]]
+    ) -> tuple[array[int], array[int], array[float]]:
+        """The same when every device speaks as it did last; else raises KeyError or TypeError."""
+        shapes = array("I", list(map(self._lately.__getitem__, devices)))
+        kinds = self._kinds[np.frombuffer(shapes, np.uint32)]
+        first = int(kinds[0])
+        if (kinds == first).all():
+            return shapes, array("q", times), self._numbers(first, values)
+        order = np.argsort(kinds, kind="stable")
+        kinds = kinds[order]
+        values = np.fromiter(values, object, len(values))[order].tolist()
+        numbers: array[float] = array("d")
+        for start, end in pairwise([0, *(np.flatnonzero(kinds[1:] != kinds[:-1]) + 1).tolist(), len(kinds)]):
+            numbers += self._numbers(int(kinds[start]), values[start:end])
+        sorted_shapes, sorted_times = array("I"), array("q")
+        sorted_shapes.frombytes(np.frombuffer(shapes, np.uint32)[order].tobytes())
+        sorted_times.frombytes(np.array(times, np.int64)[order].tobytes())
+        return sorted_shapes, sorted_times, numbers
+
+    def _numbers(self, kind: int, values: list[Mapping[str, float | str]]) -> array[float]:
+        """All columns of readings that have the columns of ``kind``, no more and no less, else raises KeyError."""
+        width, getter = self._getters[kind]
+        if set(map(len, values)) != {width}:
+            raise KeyError(kind)
+        rows = map(getter, values)
+        return array("d", list(rows if width == 1 else chain.from_iterable(rows)))
 
     def _singly(self, readings: Sequence[Reading]) -> tuple[array[int], array[int], array[float]]:
         """The same, every reading looked at by itself."""
@@ -284,10 +319,14 @@ class EmbeddedStore:
         shape = _Shape(ident, columns)
         self._shapes[device, columns] = self._by_id[ident] = shape
         if shape.plain:
-            self._plain[device, columns] = ident
+            self._plain[device, columns] = self._lately[device] = ident
         if ident >= len(self._widths):
             self._widths = np.append(self._widths, np.zeros(max(64, ident), np.int64))
+            self._kinds = np.append(self._kinds, np.zeros(max(64, ident), np.int64))
         self._widths[ident] = len(columns)
+        self._kinds[ident] = self._kind_of.setdefault(columns, len(self._getters))
+        if len(self._kind_of) > len(self._getters):
+            self._getters.append((len(columns), itemgetter(*columns)))
         self._columns += len(columns)
         return shape
 
