@@ -6,7 +6,9 @@ import random
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -19,7 +21,9 @@ from building.readings import Reading
 from building.site import Retention
 from collector.storing import DATABASE, EmbeddedStore, StoredReadings
 from collector.storing.blocks import decode_floats, decode_times, encode_floats, encode_times
+from collector.storing.logrows import log_row, packed_row
 from collector.storing.packing import StoredPoint
+from collector.storing.schema import VERSION
 from tests.parts import ROOT
 from tests.storing_parts import START, alert, every_kind_of_reading, numbered
 
@@ -288,6 +292,77 @@ def test_a_store_of_the_first_version_is_opened_and_brought_up_to_date(tmp_path:
         store.write([numbered(number) for number in range(6_000, 12_000)])
         assert store.count() == 12_000
         assert store.fold(START + 10**12, Retention(raw_days=1)) > 0
+
+
+def test_rows_that_an_older_version_left_in_the_log_are_read_and_sealed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Version 2 kept every shape, instant and number of a batch in full, one kind after another."""
+    path = tmp_path / DATABASE
+    early, late = [[numbered(number) for number in span] for span in (range(300), range(300, 600))]
+    with EmbeddedStore(path) as store:
+        store.write(early)
+    with sqlite3.connect(path) as old:
+        ((readings, data),) = old.execute("SELECT readings, data FROM log").fetchall()
+        shapes, times, numbers = log_row(readings, data)
+        full = shapes.astype(np.uint32).tobytes() + times.astype(np.int64).tobytes() + numbers.tobytes()
+        assert len(full) > 2 * len(data)
+        old.execute("UPDATE log SET data = ?", (full,))
+        old.execute("PRAGMA user_version = 2")
+    with StoredReadings(path) as reader:  # also before a writer brings the file up to date
+        assert list(reader.readings(*EVER)) == early
+    with EmbeddedStore(path) as store:
+        assert list(store.readings(*EVER)) == early
+        store.write(late)
+        assert list(store.readings(*EVER)) == early + late
+    shrink(monkeypatch)
+    with EmbeddedStore(path) as store:
+        for one in range(600, 700):
+            store.write([numbered(one)])
+        assert list(store.readings(*EVER)) == [*early, *late, *map(numbered, range(600, 700))]
+    with sqlite3.connect(path) as found:
+        assert found.execute("PRAGMA user_version").fetchone() == (VERSION,)
+        assert found.execute("SELECT count(*) FROM log WHERE number <= 2").fetchone() == (0,)
+
+
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.integers(1, (1 << 32) - 1),
+            st.integers(-(1 << 62), 1 << 62) | st.integers(START, START + 10_000),
+            st.floats() | st.integers(-(10**6), 10**6).map(lambda whole: whole / 100) | st.floats(width=32),
+        ),
+        min_size=1,
+    ),
+    hint=st.integers(0, 6),
+)
+def test_a_row_of_the_log_comes_back_bit_for_bit(rows: list[tuple[int, int, float]], hint: int) -> None:
+    shapes, times, numbers = (np.array(column) for column in zip(*rows, strict=True))
+    data, _ = packed_row(shapes.astype(np.uint32), times.astype(np.int64), numbers.astype(np.float64), hint)
+    found = log_row(len(rows), data)
+    assert found[0].tolist() == shapes.tolist()
+    assert found[1].tolist() == times.tolist()
+    assert found[2].tobytes() == numbers.astype(np.float64).tobytes()
+
+
+def test_devices_of_many_kinds_in_one_batch_each_get_their_own_numbers(tmp_path: Path) -> None:
+    """Also when they come with other quantities than last time, in another order, or as words."""
+    kinds: tuple[Mapping[str, float | str], ...] = (
+        {"active_power": 1.5, "voltage": 230.0}, {"temperature": 21.25}, {"voltage": 231.0, "active_power": 7.0},
+        {"active_power": 3.0}, {"humidity": 40}, MappingProxyType({"active_power": 2.5, "voltage": 229.0}),
+    )  # fmt: skip
+    chance = random.Random(5)
+    readings = [
+        Reading(f"d{chance.randrange(9)}", START + number, kinds[chance.randrange(len(kinds))])
+        for number in range(3_000)
+    ]
+    steady = [Reading(f"d{number % 9}", START + 3_000 + number, kinds[number % 9 % 6]) for number in range(3_000)]
+    words = [one._replace(taken_at=one.taken_at + 9_000, values={"mode": "cool"}) for one in steady[:50]]
+    batches = [readings[:20], readings[20:], steady[:1_000], steady[1_000:], steady[:9] + words]
+    with EmbeddedStore(tmp_path / DATABASE) as store:
+        for batch in batches:
+            store.write(batch)
+        assert list(store.readings(*EVER)) == [*readings, *steady, *words]
 
 
 def test_alert_changes_are_kept_once_and_in_order(tmp_path: Path) -> None:

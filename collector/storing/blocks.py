@@ -17,7 +17,10 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-_SCALES: Final = tuple(10.0**power for power in range(7))
+POWERS: Final = range(7)
+"""Powers of ten by which decimals are tried as whole numbers."""
+
+_SCALES: Final = tuple(10.0**power for power in POWERS)
 _EXACT: Final = float(1 << 53)  # whole numbers up to here are exact in a 64-bit float
 _WHOLE, _SINGLE, _DOUBLE = 0, 1, 2
 _PLAIN, _DIFFERENCES = 0, 1
@@ -28,12 +31,12 @@ _WIDTHS: Final[dict[int, Any]] = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np
 
 def encode_floats(values: Floats, hint: int = 0) -> tuple[bytes, int]:
     """``values`` as bytes, and the power of ten that served: hand it in as ``hint`` with the column's next block."""
-    with np.errstate(over="ignore", invalid="ignore"):  # what overflows does not come back equal, and is not taken
-        for power in (hint, *(power for power in range(len(_SCALES)) if power != hint)):
-            if (power == hint or _whole(values[:4], power) is not None) and (
-                whole := _whole(values, power)
-            ) is not None:
-                return _HEAD.pack(_WHOLE, power) + _encode(whole), power
+    for power in (hint, *(power for power in POWERS if power != hint)):
+        if (power == hint or whole_times(values[:4], power) is not None) and (
+            whole := whole_times(values, power)
+        ) is not None:
+            return _HEAD.pack(_WHOLE, power) + _encode(whole), power
+    with np.errstate(over="ignore", invalid="ignore"):
         single = values.astype(np.float32)
         if np.array_equal(single.astype(np.float64), values):
             return _HEAD.pack(_SINGLE, hint) + _shuffled(_differing_bits(single.view(np.uint32))), hint
@@ -63,11 +66,13 @@ def decode_times(data: bytes, count: int) -> Ints:
     return _decode(data, count)
 
 
-def _whole(values: Floats, power: int) -> Ints | None:
+def whole_times(values: Floats, power: int) -> Ints | None:
     """``values`` times ten to ``power`` when those are whole and come back as the very same floats, else None."""
     scale = _SCALES[power]
-    scaled = np.rint(values * scale)
-    if not (scaled / scale == values).all():  # also false for NaN and infinities divided by themselves
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows does not come back equal, and is not taken
+        scaled = np.rint(values * scale)
+        same = scaled / scale == values
+    if not same.all():  # also false for NaN and infinities divided by themselves
         return None
     low, high = scaled.min(), scaled.max()
     if low <= -_EXACT or high >= _EXACT:

@@ -30,9 +30,10 @@ from building.readings import GOOD, Reading
 from building.site import Retention
 from collector.storing.blockrows import Block, fold_shape, insert_blocks, make_block, take_block
 from collector.storing.blocks import Floats, Ints
+from collector.storing.logrows import Row, log_row, packed_row
 from collector.storing.packing import StoredPoint, change_of
 from collector.storing.schema import COLUMN_BITS, open_for_writing
-from collector.storing.shapes import Columns, LogRow, Rows, in_order, is_plain, log_row, row_of, sorted_log
+from collector.storing.shapes import Columns, LogRow, Rows, in_order, is_plain, row_of, sorted_log
 from collector.storing.stored import Point, StoredReadings
 
 DATABASE: Final = "greenwarden.db"
@@ -124,6 +125,7 @@ class EmbeddedStore:
         self._new_shapes: list[tuple[int, str, str]] = []
         self._full: list[_Shape] = []
         self._log: dict[int, int] = {}
+        self._power = 0  # of ten, that made whole numbers of the last batch
         self._logged = 0
         self._fresh: list[LogRow] = []
         self._fresh_numbers = 0
@@ -206,8 +208,9 @@ class EmbeddedStore:
         self, connection: sqlite3.Connection, shapes: array[int], times: array[int], numbers: array[float]
     ) -> None:
         self._number += 1
-        data = shapes.tobytes() + times.tobytes() + numbers.tobytes()
-        self._add(self._number, len(shapes), data)
+        row = np.frombuffer(shapes, np.uint32), np.frombuffer(times, np.int64), np.frombuffer(numbers)
+        data, self._power = packed_row(*row, self._power)
+        self._add(self._number, row)
         if self._full or self._fresh_numbers >= max(_FRESH_NUMBERS, 8 * self._columns):
             self._sort_fresh({})  # a shape is sealed up to this number, so all of it must be at its shape
         blocks = [block for shape in self._full for block in self._sealed(shape)]
@@ -347,13 +350,12 @@ class EmbeddedStore:
 
     # -- from log to blocks -------------------------------------------------------------------------------------------
 
-    def _add(self, number: int, readings: int, data: bytes) -> None:
+    def _add(self, number: int, row: Row) -> None:
         """Take one row of the log into memory."""
-        batch = log_row(readings, data)
-        self._fresh.append((number, *batch))
-        self._fresh_numbers += len(batch[2])
-        self._log[number] = len(batch[2])
-        self._logged += len(batch[2])
+        self._fresh.append((number, *row))
+        self._fresh_numbers += len(row[2])
+        self._log[number] = len(row[2])
+        self._logged += len(row[2])
 
     def _sort_fresh(self, sealed: Mapping[int, int]) -> None:
         """Put what came lately to its shapes, but for what is ``sealed`` (shape to number in the log) already."""
@@ -429,7 +431,7 @@ class EmbeddedStore:
             self._by_id[ident].newest = newest
         self._number = max(sealed.values(), default=0)
         for number, readings, data in connection.execute("SELECT number, readings, data FROM log ORDER BY number"):
-            self._add(number, readings, data)
+            self._add(number, log_row(readings, data))
             self._number = max(self._number, number)
         self._sort_fresh(sealed)
         self._connection = connection

@@ -9,7 +9,7 @@ from typing import Final
 
 log = logging.getLogger(__name__)
 
-VERSION: Final = 2
+VERSION: Final = 3  # 2: folded blocks; 3: rows of the log in few bytes, see logrows.py
 _WAL_PAGES: Final = 4_000  # 16 MB between two checkpoints: each costs two forced writes
 _CACHE: Final = 16_000  # kB; what the log drops is then still in memory
 COLUMN_BITS: Final = 8

@@ -93,13 +93,6 @@ def _flaw(text: str) -> Flaw:
     return Flaw(Grade(int(grade)), reason)
 
 
-def log_row(readings: int, data: bytes) -> tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.float64]]:
-    """Shapes, instants and numbers of one row of the log, for ``sorted_log``."""
-    shapes = np.frombuffer(data, np.uint32, readings)
-    times = np.frombuffer(data, np.int64, readings, 4 * readings)
-    return shapes, times, np.frombuffer(data, np.float64, -1, 12 * readings)
-
-
 def sorted_log(log: Sequence[LogRow], widths: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64], Rows]]:
     """Rows of the log taken apart: every shape in them, the log's number of each of its rows, and the rows, in order.
 

@@ -21,6 +21,7 @@ import numpy as np
 from building.errors import InputError, StoreAway
 from building.readings import Reading
 from collector.storing.blocks import Floats, Ints, decode_floats, decode_times
+from collector.storing.logrows import log_row
 from collector.storing.packing import StoredPoint
 from collector.storing.schema import COLUMN_BITS, open_for_reading
 from collector.storing.shapes import (
@@ -29,7 +30,6 @@ from collector.storing.shapes import (
     columns_for,
     in_order,
     is_plain,
-    log_row,
     quantity_of,
     reading_of,
     sorted_log,
