@@ -3,17 +3,22 @@
     python benchmarks/soak.py --minutes 60 --speed 20
 
 Prints a line every minute and at the end the growth from the end of the first tenth (when caches are warm) to the
-end. The simulated building runs in the same process, so its own memory is counted too.
+end. The simulated building and its broker run in a process of their own: what is measured is the program alone.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
+import subprocess
+import sys
 import tempfile
-from contextlib import AsyncExitStack
-from datetime import datetime
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from building.clock import FastClock
@@ -33,18 +38,51 @@ def handles() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
+class SharedClock(FastClock):
+    """The same time in two processes: ``speed`` times the computer's steady clock since ``begun`` (ns)."""
+
+    def __init__(self, start: int, speed: float, begun: int) -> None:
+        super().__init__(start, speed)
+        self._of_start = start
+        self._begun = begun
+
+    def now(self) -> int:
+        return self._of_start + int((time.monotonic_ns() - self._begun) * self.speed / 1_000_000)
+
+
+async def building(start: int, speed: float, begun: int) -> None:
+    """The child: the simulated building, until standard input ends."""
+    site = open_site(sample_site())
+    faults = default_faults(site, datetime.fromtimestamp(start / 1000, UTC).astimezone(site.site.tz).date(), 1)
+    async with Simulation(site, SharedClock(start, speed, begun), seed=1, faults=faults) as served:
+        print(json.dumps([served.endpoints, served.credentials]), flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+
+
+@contextmanager
+def played(start: int, speed: float, begun: int) -> Iterator[tuple[dict[str, str], dict[str, tuple[str, str]]]]:
+    """The building in a process of its own: its endpoints, and its logins."""
+    command = [sys.executable, __file__, "--building", str(start), str(speed), str(begun)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        endpoints, credentials = json.loads(child.stdout.readline())
+        yield endpoints, {link: (user, password) for link, (user, password) in credentials.items()}
+        child.stdin.close()
+
+
 async def soak(minutes: float, speed: float) -> list[tuple[float, int, int]]:
     """Memory, handles and readings published, once a minute of real time."""
     site = open_site(sample_site())
-    start = datetime(2026, 7, 1, 7, 0, tzinfo=site.site.tz)
-    clock = FastClock(int(start.timestamp() * 1000), speed)
+    start = int(datetime(2026, 7, 1, 7, 0, tzinfo=site.site.tz).timestamp() * 1000)
+    begun = time.monotonic_ns()
     samples = []
-    with tempfile.TemporaryDirectory(prefix="greenwarden-soak-") as folder:
-        async with AsyncExitStack() as stack:
-            faults = default_faults(site, start.date(), 1)
-            served = await stack.enter_async_context(Simulation(site, clock, seed=1, faults=faults))
-            program = Program(site, clock, Path(folder), {}, endpoints=served.endpoints, credentials=served.credentials)
-            await stack.enter_async_context(program)
+    with (
+        tempfile.TemporaryDirectory(prefix="greenwarden-soak-") as folder,
+        played(start, speed, begun) as (endpoints, credentials),
+    ):
+        clock = SharedClock(start, speed, begun)
+        async with Program(site, clock, Path(folder), {}, endpoints=endpoints, credentials=credentials) as program:
             for minute in range(1, round(minutes) + 1):
                 await asyncio.sleep(60)
                 memory, open_handles, readings = resident_mib(), handles(), program.stream.published
@@ -58,7 +96,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--speed", type=float, default=20)
+    parser.add_argument("--building", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.building:
+        start, speed, begun = arguments.building
+        asyncio.run(building(int(start), float(speed), int(begun)))
+        return
     samples = asyncio.run(soak(arguments.minutes, arguments.speed))
     warm = samples[len(samples) // 10]
     last = samples[-1]
