@@ -27,7 +27,7 @@ from collector.targets import Pace
 log = logging.getLogger(__name__)
 
 _CANCEL_AGAIN: Final = 0.5  # real seconds
-_FASTEST_TIMEOUT: Final = 0.2  # real seconds; on a fast clock a full second would be minutes of the building's time
+_FASTEST_TIMEOUT: Final = 0.5  # real seconds; a fast clock waits, and a busy computer may be away for a third of it
 
 Known = tuple[Device, Profile, DeviceHealth]
 Credentials = Mapping[str, tuple[str, str]]

@@ -24,8 +24,8 @@ _UNKNOWN_FUNCTION: Final = 1
 class Pace(NamedTuple):
     """How long to leave the silent alone, in ms of the clock.
 
-    A time-out costs real time. On a clock that runs fast it therefore costs much of the clock's, and the rests grow
-    with it, so that silent devices do not take the line from the others.
+    A time-out costs real time: the rests grow with it, so that silent devices do not take the line from the others. A
+    clock that runs fast waits for who waits for an answer (``building.clock``), so there it costs no more.
     """
 
     shortest: float
@@ -35,7 +35,7 @@ class Pace(NamedTuple):
     @classmethod
     def of(cls, clock: Clock, timeout: float) -> Pace:
         """The pace for a ``timeout`` in real seconds."""
-        lost = timeout * 1000 * clock.speed
+        lost = timeout * 1000
         return cls(max(_SHORTEST_REST, 2 * lost), max(_LONGEST_REST, 4 * lost), max(_SHORTEST_REST, 100 * clock.speed))
 
     def longer(self, rest: float) -> float:

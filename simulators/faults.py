@@ -40,7 +40,7 @@ class Kind(Enum):
     EXCEPTION = "exception"  # amount: Modbus exception code, for requests that touch ``register``
     CUT_FRAME = "cut_frame"  # the answer stops half way
     WRONG_CRC = "wrong_crc"  # a check sum that is wrong; over TCP a transaction that nobody asked for
-    LATE = "late"  # amount: seconds; the answer meets the next request
+    LATE = "late"  # amount: real seconds, on a fast clock too; the answer meets the next request
     WRONG_UNIT = "wrong_unit"  # the answer names another unit
     SWAPPED_WORDS = "swapped_words"  # the two words of each value have changed places
     GARBAGE = "garbage"  # MQTT payloads that are no JSON

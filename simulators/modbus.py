@@ -10,12 +10,11 @@ from simulators.lines import Hangup, Reply
 
 
 class ModbusTalk:
-    """Answers requests in one framing; ``speed`` shortens what comes late, on a clock that runs fast."""
+    """Answers requests in one framing. What comes late does so by real seconds, as time-outs are of real seconds."""
 
-    def __init__(self, responder: Responder, framing: Framing, speed: float = 1.0) -> None:
+    def __init__(self, responder: Responder, framing: Framing) -> None:
         self._responder = responder
         self._framing = framing
-        self._speed = speed
 
     def heard(self, buffer: bytearray) -> Iterator[Reply]:
         """An answer for every whole request. Raises Hangup on what is no Modbus."""
@@ -28,4 +27,4 @@ class ModbusTalk:
                 return
             answer = self._responder.answer(request.unit, request.pdu)
             if answer is not None:
-                yield Reply(self._framing.put(request, answer), answer.late / self._speed)
+                yield Reply(self._framing.put(request, answer), answer.late)

@@ -144,7 +144,7 @@ class Simulation:
         images = images_of(self.building, link)
         responder = Responder(images, fault_of, silent, self.catch_up, answered, gateway=scheme == "tcp")
         framing = _FRAMINGS[scheme]()
-        await self._open_line(link, lambda: ModbusTalk(responder, framing, self._clock.speed), 9600)
+        await self._open_line(link, lambda: ModbusTalk(responder, framing), 9600)
 
     async def _open_metering(self, link: Link) -> None:
         """DL/T 645 or CJ/T 188 meters, by their plate numbers."""
@@ -191,7 +191,7 @@ class Simulation:
         if fault(device.id, Kind.CUT_FRAME):
             frame = frame[: len(frame) // 2]
         self._answers[device.id] += 1
-        return Reply(frame, late.size / self._clock.speed if late is not None else 0.0)
+        return Reply(frame, late.size if late is not None else 0.0)
 
     async def _open_line(self, link: Link, talk: Callable[[], Talk], usual_baud: int) -> None:
         endpoint = link.endpoint

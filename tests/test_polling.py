@@ -248,9 +248,10 @@ async def test_a_gateway_that_cannot_reach_a_device_makes_that_device_silent_onl
         assert len(one.of("near")) == 7
 
 
-async def test_rests_grow_with_what_a_time_out_costs_on_a_fast_clock() -> None:
+async def test_rests_grow_with_what_a_time_out_costs_and_a_fast_clock_waits_for_it() -> None:
     assert Pace.of(SystemClock(), 1.0) == Pace(2_000, 300_000, 2_000)
-    assert Pace.of(FastClock(0, 480), 0.2) == Pace(192_000, 384_000, 48_000)
+    assert Pace.of(SystemClock(), 90.0) == Pace(180_000, 360_000, 2_000)
+    assert Pace.of(FastClock(0, 480), 0.5) == Pace(2_000, 300_000, 48_000)
 
 
 # -- refusals ---------------------------------------------------------------------------------------------------------
