@@ -10,24 +10,28 @@ from typing import Any, Final
 from building.site import Device, Site
 from rules.alerts import Alert
 from rules.catalogue import CATALOGUE
-from simulators.faults import FALSIFYING, HUSHING, OF_PEOPLE, Fault
-from simulators.truth import MAY_ALSO, Expected, Truth
+from simulators.faults import FALSIFYING, HUSHING, Fault
+from simulators.truth import Expected, Truth
 
 _SLACK: Final = 2 * 60_000  # ms beside the stretch within which an alert of it may begin or end
-_ESTIMATED: Final = ("aircon_setpoint", "water_leak")  # rules that say themselves that they estimate
+_ESTIMATED: Final = ("aircon_setpoint", "water_leak")
+"""Rules that say themselves that they estimate: nobody measures what would have been drawn at another setpoint, or what
+of the water in a room with people was wanted."""
 _COARSE: Final = {"meter_stuck": 3_600_000, "aircon_room_temperature": 120_000}
 """ms: a meter is looked at every hour; gateways tell the room in tenths, through which it glides in minutes."""
-_NOT_SCORED: Final = ("quota_pace",)
-"""Whether a department is above the pace of its quota is plain arithmetic: there is no fault behind it to find."""
-_AFTERMATH: Final = 36 * 3_600_000  # ms after a fault in which rules that look at whole days may speak of it
-_OF_METERS: Final = ("meter_silent", "meter_stuck", "meter_implausible", *MAY_ALSO)
+_AFTERMATH: Final = 36 * 3_600_000  # ms after a fault of a meter in which rules that look at whole days may speak of it
+_OF_DAYS: Final = ("night_base_load", "water_leak", "quota_pace", "balance_mismatch", "meter_stuck")
+_HALF_A_WATT: Final = 0.5  # Tasmota and most plugs say whole watts
+_BY_MIDNIGHT: Final = ("night_base_load", "quota_pace")
+_OF_METERS: Final = ("meter_silent", "meter_implausible", *_OF_DAYS)
 
 
 @dataclass
 class RuleScore:
     """One rule. ``delays``: ms from the beginning of the condition to the alert; ``late``: the same beyond the rule's
-    own time and one period of the device. ``true`` and ``told``: waste of the found ones, measured ones only, as
-    (kWh, litres)."""
+    own time and one period of the device. ``true`` and ``told``: waste of the found ones as (kWh, litres);
+    ``unseen``: what of it no reading can tell: what passed between two readings at the ends, and halves of a plug's
+    whole watts."""
 
     faults: int = 0
     found: int = 0
@@ -36,6 +40,7 @@ class RuleScore:
     late: list[int] = field(default_factory=list)
     true: list[float] = field(default_factory=lambda: [0.0, 0.0])
     told: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    unseen: list[float] = field(default_factory=lambda: [0.0, 0.0])
     cost_true: float = 0.0
     cost_told: float = 0.0
     estimated: bool = False
@@ -78,12 +83,10 @@ def score(site: Site, alerts: Sequence[Alert], truth: Truth, now: int) -> dict[s
     for alert in alerts:
         of_rule.setdefault(alert.rule, []).append(alert)
     for one in due:
-        margin = one.after + 3 * site.device[one.device].every
+        margin = one.after + 3 * _every(site, one)
         if one.sure and one.is_due(now) and one.since is not None and one.since + margin <= now:
             _book(site, one, of_rule.get(one.rule, ()), scores.setdefault(one.rule, RuleScore()), now)
     for rule, said in of_rule.items():
-        if rule in _NOT_SCORED:
-            continue
         known = [one for one in due if one.rule == rule]
         for alert in said:
             if not any(_fits(alert, one) for one in known) and not _excused(site, alert, truth):
@@ -113,13 +116,26 @@ def _book(site: Site, one: Expected, alerts: Iterable[Alert], own: RuleScore, no
         own.estimated |= one.rule in _ESTIMATED
         for place, key in enumerate(("kwh", "litres")):
             own.told[place] += alert.waste.get(key) or 0.0
-    own.true[0] += one.kwh
-    own.true[1] += one.litres
+    part = _every(site, one) / max(one.ended - one.since, 1)
+    for place, amount in enumerate((one.kwh, one.litres)):
+        own.true[place] += amount
+        own.unseen[place] += amount * part
+    device = site.device.get(one.device)
+    if device is not None and device.kind == "plug":
+        own.unseen[0] += _HALF_A_WATT * (one.ended - one.since) / 3.6e9
+
+
+def _every(site: Site, one: Expected) -> int:
+    """ms between two readings of what the alert is about; a department's are its meters', judged at midnight."""
+    device = site.device.get(one.device)
+    return 0 if device is None else device.every
 
 
 def _period(site: Site, one: Expected) -> int:
     """ms between two words of what the rule goes by: the slowest device it needs, or the pulses of a trickle."""
-    device = site.device[one.device]
+    device = site.device.get(one.device)
+    if device is None:
+        return 0
     period = device.every + _COARSE.get(one.rule, 0)
     if one.rule == "lights_in_daylight":
         period = max([d.every for d in site.devices if d.kind == "sensor" and d.zone == device.zone], default=period)
@@ -129,11 +145,12 @@ def _period(site: Site, one: Expected) -> int:
 
 
 def _fits(alert: Alert, one: Expected) -> bool:
-    if alert.rule != one.rule or alert.device != one.device:
+    if alert.rule != one.rule or (alert.device or alert.department) != one.device:
         return False
     assert one.since is not None
-    over = one.ended is None or alert.since <= one.ended + _SLACK
-    return over and (alert.ended is None or alert.ended >= one.since - _SLACK)
+    slack = -1 if one.rule in _BY_MIDNIGHT else _SLACK  # of two that touch each is another
+    over = one.ended is None or alert.since <= one.ended + slack
+    return over and (alert.ended is None or alert.ended >= one.since - slack)
 
 
 def _excused(site: Site, alert: Alert, truth: Truth) -> bool:
@@ -146,17 +163,12 @@ def _excused(site: Site, alert: Alert, truth: Truth) -> bool:
         for fault in truth.book.all
     ) or any(
         fault.start - _SLACK <= (alert.ended or alert.raised)
-        and fault.end + (_AFTERMATH if alert.rule in MAY_ALSO else _SLACK) >= alert.since
-        and alert.rule in _may_speak(fault)
+        and fault.end + (_AFTERMATH if alert.rule in _OF_DAYS else _SLACK) >= alert.since
+        and alert.rule in _OF_METERS
+        and (fault.kind in HUSHING or fault.kind in FALSIFYING)
         and _touches(site, fault, alert, truth)
         for fault in truth.book.all
     )
-
-
-def _may_speak(fault: Fault) -> tuple[str, ...]:
-    if fault.kind in OF_PEOPLE:
-        return MAY_ALSO
-    return _OF_METERS if fault.kind in HUSHING or fault.kind in FALSIFYING else ()
 
 
 def _touches(site: Site, fault: Fault, alert: Alert, truth: Truth) -> bool:

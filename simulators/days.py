@@ -150,7 +150,8 @@ class DayMaker:
             day.occupied[sensor] = from_stretches(begin, end, _seen(plan, luck))
         hours = self.people.working_spans(self.calendar.local_date(begin), zone or None)
         day.off_hours[zone] = no(from_stretches(begin, end, hours))
-        day.empty[zone] = self._empty(day, place) if place.sensors else day.off_hours[zone]
+        seen = [day.occupied[ident] for ident in place.sensors]
+        day.empty[zone] = no(either(*seen)) if seen else day.off_hours[zone]
         spilt = self._spilt(zone)
         day.flow[zone] = piled(begin, end, [*_drawn(plan), *spilt])
         day.leak[zone] = piled(begin, end, spilt)
@@ -167,13 +168,6 @@ class DayMaker:
         wanted = both(staffed, on_grid(day.grid, said[last] > 0, day.end))
         forgotten = [*self.stretches(zone, Kind.LAMP_LEFT_ON), *self.stretches(zone, Kind.LAMP_IN_DAYLIGHT)]
         return either(wanted, from_stretches(day.begin, day.end, forgotten)) if forgotten else wanted
-
-    def _empty(self, day: Day, place: Place) -> Course:
-        """No sensor of the zone has seen anybody for the hold time."""
-        hold = place.zone.presence_hold
-        hold = self._site.site.presence_hold if hold is None else hold
-        held = [(a, b + hold) for ident in place.sensors for a, b in day.occupied[ident].stretches()]
-        return no(from_stretches(day.begin, day.end, held))
 
     def _spilt(self, zone: str) -> list[tuple[int, int, float]]:
         kinds = (Kind.TAP_RUNNING, Kind.CISTERN_LEAK)

@@ -118,9 +118,16 @@ class _Drawer:
     # -- when ---------------------------------------------------------------------------------------------------------
 
     def _evening(self, day: _Day, place: str) -> tuple[int, int, float | None] | None:
-        """Forgotten when leaving, found by the guard or the morning."""
+        """Forgotten when leaving, found by the guard."""
         start = day.hours[-1][1] + _EMPTIED + day.luck.randint(0, 60) * MINUTE
         return start, start + day.luck.randint(60, 240) * MINUTE, None
+
+    def _night(self, day: _Day, place: str) -> tuple[int, int, float | None] | None:
+        """Forgotten when leaving: often nobody looks behind a copier until the first one is back in the morning."""
+        start, end, amount = self._evening(day, place) or (0, 0, None)
+        if day.luck.random() < 0.4:
+            end = day.midnight + DAY + day.luck.randint(360, 450) * MINUTE
+        return start, end, amount
 
     def _lamp(self, day: _Day, place: str) -> tuple[int, int, float | None] | None:
         if len(day.hours) > 1 and day.luck.random() < 0.35:
@@ -182,8 +189,8 @@ _TIMED: Final[Mapping[Kind, _Draw]] = {
     Kind.SETPOINT: _Drawer._setpoint,
     Kind.AIRCON_IN_EMPTY_ROOM: _Drawer._left_cooling,
     Kind.WINDOW_OPEN: _Drawer._left_cooling,
-    Kind.STANDBY: _Drawer._evening,
-    Kind.EQUIPMENT_LEFT_ON: _Drawer._evening,
+    Kind.STANDBY: _Drawer._night,
+    Kind.EQUIPMENT_LEFT_ON: _Drawer._night,
     Kind.KETTLE: _Drawer._kettle,
     Kind.FROZEN: _Drawer._frozen,
 }

@@ -15,6 +15,7 @@ from building.site import Device, Site
 from simulators.courses import Course, both, combined, either, on_grid
 from simulators.faults import FALSIFYING, HUSHING, OF_LINKS, OF_PEOPLE, Fault, FaultBook, Kind
 from simulators.installation import NOWHERE, Installation
+from simulators.tallies import Excess, Tallies
 
 if TYPE_CHECKING:
     from simulators.days import Day
@@ -40,6 +41,8 @@ AFTER: Final[Mapping[str, int]] = {
 }
 """Rule -> its usual ``after`` in ms. ``meter_silent`` counts five periods of its device."""
 
+_OF_EMPTINESS: Final = ("lights_left_on", "aircon_unoccupied")
+
 RULE_OF: Final[Mapping[Kind, str]] = {
     Kind.LAMP_LEFT_ON: "lights_left_on",
     Kind.LAMP_IN_DAYLIGHT: "lights_in_daylight",
@@ -54,8 +57,6 @@ RULE_OF: Final[Mapping[Kind, str]] = {
 }
 """Kind of fault of people -> the rule that must speak."""
 
-MAY_ALSO: Final = ("night_base_load", "water_leak", "quota_pace", "balance_mismatch", "meter_stuck")
-"""Rules that look at more than one device or day: what people forget may rightly move them as well."""
 _OF_THE_PLACE: Final[Mapping[Kind, tuple[str, ...]]] = {
     Kind.LAMP_LEFT_ON: ("lights_in_daylight",),
     Kind.LAMP_IN_DAYLIGHT: ("lights_left_on",),
@@ -71,7 +72,7 @@ _OF_THE_PLACE: Final[Mapping[Kind, tuple[str, ...]]] = {
 
 @dataclass
 class Expected:
-    """An alert that is due about ``device``, and the fault that is to blame for it.
+    """An alert that is due about ``device`` (or a department), and the fault that is to blame for it.
 
     ``since`` is when the condition began, ``raised`` when the rule's time is over, ``ended`` when the condition ended
     (None while nothing is known of its end). ``kwh`` and ``litres`` are the true waste of the whole stretch, as far as
@@ -146,7 +147,8 @@ class Truth:
     def __post_init__(self) -> None:
         self._settings = _Settings(self.site)
         self.stretches += _of_devices(self.site, self.book, self._settings)
-        self._light_sensed = {d.zone for d in self.site.devices if d.kind == "sensor"}
+        self._tallies = Tallies(self.site, self.installation, self.book, self.start)
+        self._sensed = {d.zone for d in self.site.devices if d.kind == "sensor"}
 
     @property
     def expected(self) -> list[Expected]:
@@ -169,8 +171,13 @@ class Truth:
 
     def all_due(self, now: int) -> list[Expected]:
         """Every alert that must, or where it is not sure may, have been raised by ``now``."""
-        every = [*self.stretches, *self._open.values()]
+        every = [*self.stretches, *self._open.values(), *map(self._of_tally, self._tallies.found)]
         return [one for one in every if one.since is not None and one.since <= now]
+
+    def _of_tally(self, found: Excess) -> Expected:
+        zone = self.site.device[found.about].zone if found.about in self.site.device else None
+        return Expected(None, found.rule, zone, found.about, found.after, (), found.since, found.ended,
+                        found.kwh, found.litres, sure=found.sure)  # fmt: skip
 
     def take(self, day: Day) -> None:
         """Add a day that has been worked out, the one after the last."""
@@ -198,13 +205,16 @@ class Truth:
         for one in going.values():
             self._end(one, day.begin)
         self.stretches += _balances(day, self.installation, self.book)
+        self._tallies.take(day)
 
     def _begin(self, condition: _Condition, start: int) -> Expected:
         device = condition.device
         after = self._settings.after(condition.rule, device)
+        if condition.rule in _OF_EMPTINESS and device.zone in self._sensed:
+            after = max(after, self._settings.hold(device))  # who is gone for less may come back
         one = Expected(None, condition.rule, device.zone, device.id, after, since=start, kwh=0.0, litres=0.0)
         one.fault = self._culprit(condition.rule, device, start)
-        one.may_also = MAY_ALSO if one.fault is None else (*MAY_ALSO, *_OF_THE_PLACE.get(one.fault.kind, ()))
+        one.may_also = () if one.fault is None else _OF_THE_PLACE.get(one.fault.kind, ())
         return one
 
     def _culprit(self, rule: str, device: Device, start: int) -> Fault | None:
@@ -267,7 +277,7 @@ class Truth:
         if watts.values.max() <= 20 and self.site.device[ident].kind != "light":
             return
         yield self._of("lights_left_on", ident, both(day.lamps[zone], day.empty[zone]), watts)
-        if zone in self._light_sensed:
+        if zone in self._sensed:
             bright, glaring = (on_grid(day.grid, day.daylight[zone] > limit, day.end) for limit in (500, _GLARING))
             yield _Condition(
                 "lights_in_daylight", self.site.device[ident], both(day.lamps[zone], bright), watts,
@@ -294,7 +304,7 @@ class Truth:
         yield self._of("aircon_setpoint", ident, both(on, beyond), excess)
         room = day.temperature[zone]
         far = on_grid(day.grid, room < floor - 1.5 if day.cooling else room > ceiling + 1.5, day.end)
-        yield self._of("aircon_room_temperature", ident, both(on, far), watts)
+        yield self._of("aircon_room_temperature", ident, both(on, far))
 
 
 def _length(one: Expected) -> int:
@@ -309,7 +319,7 @@ class _Settings:
     """The numbers a site gives its rules, as far as the truth depends on them."""
 
     def __init__(self, site: Site) -> None:
-        self._rules = site.rules
+        self._site, self._rules = site, site.rules
 
     def _given(self, rule: str, device: Device, key: str) -> object:
         settings = self._rules.get(rule)
@@ -328,6 +338,12 @@ class _Settings:
         if given is not None:
             return parse_duration(given)
         return 5 * device.every if rule == "meter_silent" else AFTER[rule]
+
+    def hold(self, device: Device) -> int:
+        """How long the zone of a device must have been without a sign of people to be sure to be empty, ms."""
+        zone = self._site.zone.get(device.zone or "")
+        own = zone.presence_hold if zone is not None else None
+        return self._site.site.presence_hold if own is None else own
 
     def limits(self, device: Device) -> tuple[float, float]:
         """Cooling floor and heating ceiling, °C."""

@@ -5,7 +5,6 @@ Seeds are 1, 2 and 3, chosen for no result of theirs.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from datetime import datetime
 from statistics import median
@@ -20,7 +19,6 @@ from greenwarden.simulating import Wish, play
 SEEDS = (1, 2, 3)
 PRECISION = RECALL = 0.98
 TOLD_WITHIN = 0.05
-SHORT = ("high_power_appliance",)  # a kettle boils for six minutes: readings a minute apart cannot tell it within 5 %
 SECOND = 1000
 
 
@@ -53,9 +51,10 @@ def judge(site: Site, scores: Mapping[str, RuleScore], title: str) -> None:
     for rule, own in scores.items():
         if own.late:
             assert median(own.late) <= SECOND, f"{rule} is late by {median(own.late) / SECOND:.0f} s beyond its time"
-        for true, told in zip(own.true, own.told, strict=True):
-            if true and not own.estimated and any(own.told) and rule not in SHORT:
-                assert abs(told - true) <= TOLD_WITHIN * true, f"{rule} tells {told:.3f} where it was {true:.3f}"
+        for true, told, unseen in zip(own.true, own.told, own.unseen, strict=True):
+            if not own.estimated:
+                within = max(TOLD_WITHIN * true, unseen)
+                assert abs(told - true) <= within, f"{rule} tells {told:.3f} where it was {true:.3f}"
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -74,19 +73,16 @@ async def test_a_month_without_faults_raises_nothing(seed: int, start: str) -> N
     site = open_site(sample_site())
     wish = Wish(sample_site(), days=30, seed=seed, direct=True, score=True, start=start)
     played, _ = await play(site, wish)
-    # The sample's quotas are even over the year: in hot and cold months its departments truly are above that pace.
-    alerts = [alert for alert in played.alerts if alert.rule != "quota_pace"]
-    false = [(alert.rule, alert.device, datetime.fromtimestamp(alert.since / 1000)) for alert in alerts]
+    false = [(alert.rule, alert.device, datetime.fromtimestamp(alert.since / 1000)) for alert in played.alerts]
     assert not false
 
 
 @pytest.mark.apart
 @pytest.mark.parametrize("seed", SEEDS)
-async def test_through_sockets_queue_and_store_nothing_is_lost_or_altered(seed: int) -> None:
-    """An afternoon and evening of each seed; the whole day where GREENWARDEN_LONG is set."""
+async def test_in_a_day_through_sockets_queue_and_store_nothing_is_lost_or_altered(seed: int) -> None:
+    """A whole summer working day of each seed. A busy computer takes longer: the clock waits for it."""
     site = open_site(sample_site())
-    start, days = ("2026-07-01", 1.0) if os.environ.get("GREENWARDEN_LONG") else ("2026-07-01T15:00", 0.25)
-    wish = Wish(sample_site(), days=days, faults="standard", seed=seed, score=True, speed=240.0, start=start)
+    wish = Wish(sample_site(), days=1, faults="standard", seed=seed, score=True, speed=960.0)
     played, end = await play(site, wish)
     scores = score(site, played.alerts, played.building.truth, end)
     print(shown(f"on wires, seed {seed}", scores, played.readings))
