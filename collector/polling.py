@@ -186,12 +186,15 @@ class LinkPoller:
         return answers
 
     async def _try(self, target: Target, block: Block) -> Answer:
+        release = self._clock.hold()  # what a silent device costs the others is real time, not a fast clock's
         try:
             return await self._read(target, block)
         except (NoAnswer, BadFrame, LinkDown, MeterRefused) as error:
             if not isinstance(error, LinkDown):
                 target.health.errors[_kind(error)] += 1
             return error
+        finally:
+            release()
 
     async def _read(self, target: Target, block: Block) -> bytes:
         """One request; a device that is busy is asked again after a pause, twice."""

@@ -25,7 +25,7 @@ class Pace(NamedTuple):
     """How long to leave the silent alone, in ms of the clock.
 
     A time-out costs real time: the rests grow with it, so that silent devices do not take the line from the others. A
-    clock that runs fast waits for who waits for an answer (``building.clock``), so there it costs no more.
+    clock that runs fast waits while an answer is under way, so there it costs no more.
     """
 
     shortest: float

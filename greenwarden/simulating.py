@@ -178,6 +178,7 @@ async def _through_all(site: Site, wish: Wish, faults: Sequence[Fault], start: i
             await stack.enter_async_context(program)
             watching = asyncio.create_task(_watch(watched, books, witness), name="witness")
             await _until(clock, end, program)
+            clock.hold()  # the days are over: nothing may come due while the program ends
             await program.rules.settle()
             due = sum(health.due for health in program.collector.health().devices.values())
             due += sum(simulation.said[d.id] for d in site.devices if _is_mqtt(site, d.link))

@@ -108,7 +108,7 @@ def test_a_computer_that_stands_still_makes_a_fast_clock_wait_instead_of_skippin
         clock.now()
     assert clock.now() == 480_000  # a second, looked at every 10 ms
     real[0] += 10_000_000_000
-    assert clock.now() - 480_000 <= 480 * 25
+    assert clock.now() - 480_000 <= 480 * 50
     assert true.now() == 11_000  # real time is never bent
 
 
