@@ -9,19 +9,11 @@ from typing import Final
 from building.calendar import WorkCalendar
 from building.instants import from_iso
 from building.site import MINUTE, Device, Hours, Site
-from rules.cells import (
-    HELD,
-    TRAPEZIUM,
-    Cell,
-    Memory,
-    SeasonNow,
-    Signal,
-    Track,
-    Working,
-    above,
-)
-from rules.learning import SAMPLE_EVERY, Edge, LampLight, LowLevel, Ticker
-from rules.maintenance import Doubt, Life, Still
+from rules.cells import HELD, TRAPEZIUM, Cell, Signal, Track, above
+from rules.clocks import SeasonNow, Ticker, Working
+from rules.learning import SAMPLE_EVERY, Edge, LampLight, LowLevel
+from rules.maintenance import Doubt, Life, RollCalls, Still
+from rules.memory import Memory
 from rules.metering import Meter
 from rules.presence import Bookings, Doorman, Patience, Room, Trace, Witness
 from rules.water import Ceaseless, Steps
@@ -101,11 +93,13 @@ class Bench:
         self._edges: dict[str, LowLevel] = {}
         self._stills: dict[tuple[str, str], list[Still]] = {}
         self._meters: dict[str, Meter] = {}
+        self._roll_calls = RollCalls(memory)
         self._devices = [d for d in site.devices if zones is None or (d.zone or "") in zones]
         self._of_zone: dict[str | None, list[Device]] = {}
+        # All tracks in one go, so that they lie side by side: every reading touches one, in about this order.
+        memory.tracks.update([(device.id, Track(device, memory.ageing)) for device in self._devices])
         for device in self._devices:
             self._of_zone.setdefault(device.zone, []).append(device)
-            memory.tracks[device.id] = Track(device)
             self.signal(device, "online")
 
     @property
@@ -295,7 +289,7 @@ class Bench:
         limit = round(periods * device.every)
         if device.reports == "on_change":
             limit = max(limit, device.max_age)
-        life = Life(self.memory, self.memory.tracks[device.id], limit)
+        life = Life(self.memory, self.memory.tracks[device.id], limit, self._roll_calls)
         self.memory.keep(device.zone, f"life|{device.id}", life)
         return life
 

@@ -1,8 +1,9 @@
 """What the engine remembers, as small cells that wake each other.
 
 A reading moves a ``Signal`` only when its value leaves the interval within which no rule can tell the difference;
-all else (presence, calendar, timers) runs on such changes and on due moments, kept in one heap. So most readings cost
-a look-up and a comparison.
+all else (presence, calendar, timers) runs on such changes and on due moments, kept in one heap. While a device says
+the same quantities every time and none of them leaves its interval, not even its signals are touched: the ``Track``
+alone holds its last reading. So most readings cost a look-up and a comparison or two.
 """
 
 from __future__ import annotations
@@ -11,45 +12,18 @@ import functools
 import heapq
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, time, timedelta
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, Protocol
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Final, Protocol
 
-from building.calendar import WorkCalendar
 from building.instants import EARLIEST
 from building.quantities import QUANTITIES, Nature
-from building.readings import Reading
 from building.site import DAY, Device
-
-if TYPE_CHECKING:
-    from rules.maintenance import Life, RollCall
-    from rules.metering import Used
-    from rules.presence import Room
-    from rules.watching import Watch
+from rules.findings import Finding
 
 NEVER: Final = EARLIEST - 1
-_CROWD: Final = 128  # signals whose age is seen to together
-_FEW: Final = 8  # the same in columns, where each look costs a search
 TRAPEZIUM, COUNTER, HELD = 1, 2, 3  # how a signal is summed: straight between readings, a counter, held till the next
 _NOWHERE: Final = math.inf  # lower end of an interval that holds nothing: an unknown signal
-
-
-class Finding(NamedTuple):
-    """What the engine says: a rule's condition on a device was raised, or has ended.
-
-    ``since`` began, ``at`` happened, both ms; ``used`` is the waste between them so far.
-    """
-
-    state: str  # "raised" or "resolved"
-    rule: str
-    device: str
-    zone: str | None
-    since: int
-    raised: int
-    at: int
-    used: Used
-    evidence: Mapping[str, Any]
+_MOVED: Final = -1  # in place of the number of quantities of a device that is not steady
 
 
 class History(Protocol):
@@ -68,12 +42,48 @@ class History(Protocol):
         """Last instant of the stretch of readings, none of them stale, in which ``signal`` now stands."""
 
 
+class Timeline:
+    """Event time of one site, the heap of what is due when, and what was found on the way."""
+
+    def __init__(self) -> None:
+        self.now = NEVER
+        self.begun = NEVER
+        self.history: History | None = None
+        self.findings: list[Finding] = []
+        self.heap: list[tuple[int, int, int, Cell]] = []
+        self._order = 0
+
+    def numbered(self) -> int:
+        """A number above all given so far, to keep things of one moment in the order they came."""
+        self._order += 1
+        return self._order
+
+    def push(self, moment: int, cell: Cell) -> None:
+        """Wake ``cell`` at ``moment``. Of one moment, calendars go first and watches last."""
+        heapq.heappush(self.heap, (moment, cell.rank, self.numbered(), cell))
+
+    def advance(self, moment: int) -> None:
+        """Let every due moment up to ``moment`` come, each at its own time."""
+        heap = self.heap
+        while heap and heap[0][0] <= moment:
+            due, _, _, cell = heapq.heappop(heap)
+            if cell.waking == due:  # else the wish was overtaken by a newer one
+                if due > self.now:
+                    self.now = due
+                    if self.history is not None:
+                        self.history.set_now(due)
+                cell.waking = 0
+                cell.wake(due)
+        if moment > self.now:
+            self.now = moment
+
+
 class Cell:
     """Something that changes and tells those who listen."""
 
     __slots__ = ("listeners", "memory", "rank", "waking")
 
-    def __init__(self, memory: Memory, rank: int) -> None:
+    def __init__(self, memory: Timeline, rank: int) -> None:
         self.memory = memory
         self.rank = rank
         self.waking = 0
@@ -99,6 +109,13 @@ class Cell:
             self.memory.push(moment, self)
 
 
+class Lasting(Cell):
+    """A cell with something to remember over a restart: the attributes named in ``STATE``, plain data all."""
+
+    __slots__ = ()
+    STATE: ClassVar[tuple[str, ...]] = ()
+
+
 @functools.lru_cache(maxsize=10_000)
 def above(limit: float) -> float:
     """The next number above ``limit``: the same object every time, so that thousands of signals share its memory."""
@@ -111,11 +128,26 @@ def _shared(cuts: tuple[float, ...]) -> tuple[float, ...]:
     return cuts
 
 
+Bands = tuple[tuple[str, Any, Any], ...]
+"""Quantities with the lower end of their interval and the upper, which is outside."""
+
+
+@functools.lru_cache(maxsize=10_000)
+def _alike(bands: Bands) -> Bands:
+    """One object for devices with equal bands: what a thousand lamps are compared with stays in the processor."""
+    return bands
+
+
 class Signal(Cell):
-    """One quantity of one device: the last value, and the interval around it that leaves every rule as it is."""
+    """One quantity of one device: the last value, and the interval around it that leaves every rule as it is.
+
+    While the device is steady (see ``Track``), value, instant and integral of the signal are read from there.
+    """
 
     __slots__ = (
         "_cuts",
+        "_total",
+        "_value",
         "ages",
         "base",
         "before",
@@ -123,21 +155,20 @@ class Signal(Cell):
         "each",
         "fell_at",
         "fell_from",
-        "heard",
         "high",
         "low",
         "number",
         "quantity",
+        "said",
+        "source",
         "stale_after",
         "started",
         "summed",
-        "total",
         "track",
         "unknown",
-        "value",
     )  # fmt: skip
 
-    def __init__(self, memory: Memory, track: Track, quantity: str) -> None:
+    def __init__(self, memory: Timeline, track: Track, quantity: str) -> None:
         super().__init__(memory, 0)
         self.track = track
         self.quantity = quantity
@@ -151,23 +182,57 @@ class Signal(Cell):
         self.each = False  # every change counts
         self.low: Any = _NOWHERE
         self.high: Any = _NOWHERE
-        self.value: float | str = 0.0
+        self._value: float | str = 0.0
         self.number = 0.0  # the value with which it last entered an interval
-        self.heard = NEVER
+        self.said = NEVER  # its last reading, unless ``source`` knows better
+        self.source: Signal | Track = self
         self.before = NEVER  # instant of the reading before the last change
         self.unknown = True
-        self.total = 0.0  # quantity times ms, or the counter's value
+        self._total = 0.0
         self.counted = 0  # ms of earlier stretches over which the integral is known
         self.started = NEVER  # when the stretch of readings began that still goes on
-        self.ages: Ages | None = None  # who sees that it goes stale
+        self.ages: Watcher | None = None  # who sees that it goes stale
         self.base = 0.0  # what a counter had lost by resets
         self.fell_from = math.inf  # the highest a counter stood at before it fell
         self.fell_at = NEVER
 
     @property
+    def heard(self) -> int:
+        """Instant of the last reading, ms."""
+        return self.source.said
+
+    @heard.setter
+    def heard(self, at: int) -> None:
+        self.said = at
+
+    @property
+    def value(self) -> float | str:
+        return self._value if self.source is self else self.track.values[self.quantity]
+
+    @value.setter
+    def value(self, value: float | str) -> None:
+        self._value = value
+
+    @property
+    def total(self) -> float:
+        """Quantity times ms, of a summed one; or the counter's value."""
+        if self.source is self or not self.summed:
+            return self._total
+        return self.track.total if self.summed != COUNTER else self.value  # type: ignore[return-value]  # counters hold numbers
+
+    @total.setter
+    def total(self, total: float) -> None:
+        self._total = total
+
+    @property
     def spoken(self) -> bool:
         """Whether it was ever told, even if it is unknown now."""
-        return self.heard != NEVER
+        return self.said != NEVER
+
+    @property
+    def ages_matter(self) -> bool:
+        """Whether it makes a difference when it goes stale."""
+        return bool(self.listeners) or self.summed in (TRAPEZIUM, HELD)
 
     @property
     def covered(self) -> int:
@@ -183,7 +248,7 @@ class Signal(Cell):
 
     def settle(self, value: float | str) -> None:
         """Take ``value`` as known and set the interval around it."""
-        self.value = value
+        self._value = value
         self.unknown = False
         if isinstance(value, str):
             self.low, self.high = value, value + "\0"
@@ -201,8 +266,30 @@ class Signal(Cell):
         ceiling = above(quantity.high)
         self.high = min(self._cuts[place], ceiling) if place < len(self._cuts) else ceiling
 
+    def keep(self, value: float | str, at: int) -> bool:
+        """Take a value that changes nothing but the signal itself; False when it does more, or comes late."""
+        try:
+            if not self.low <= value < self.high or at <= self.said:
+                return False
+        except TypeError:  # text for a number, or the other way round
+            return False
+        if self.summed == COUNTER:
+            self.low = self._total = value  # type: ignore[assignment]  # counters hold numbers
+        elif self.summed:
+            self.add(value, at)  # type: ignore[arg-type]  # summed signals hold numbers
+        self._value, self.said = value, at
+        return True
+
+    def stand_alone(self) -> None:
+        """Take back from the device what it held for this signal while it was steady."""
+        self._value, self._total, self.said = self.value, self.total, self.track.said
+        self.source = self
+        if self.summed == COUNTER:
+            self.low = self._total
+
     def lose(self) -> bool:
         """Become unknown; True when it was known."""
+        self.track.release()
         was = not self.unknown
         self.counted = self.covered
         self.unknown = True
@@ -211,24 +298,24 @@ class Signal(Cell):
 
     def count(self, value: float, at: int) -> None:
         """Take a counter that fell, or came back to where it had fallen from; a short fall was a glitch, no use."""
-        if value < self.total:
-            self.base += self.total - value
-            if self.fell_from == math.inf or self.total > self.fell_from:
-                self.fell_from = self.total
+        if value < self._total:
+            self.base += self._total - value
+            if self.fell_from == math.inf or self._total > self.fell_from:
+                self.fell_from = self._total
             self.fell_at = at
             if self.track.guard is not None:
                 self.track.guard.flaw(self, self.before, at, False)
         elif value >= self.fell_from:
-            if at - self.fell_at <= DAY and self.base >= self.fell_from - self.total:
-                self.base -= self.fell_from - self.total
+            if at - self.fell_at <= DAY and self.base >= self.fell_from - self._total:
+                self.base -= self.fell_from - self._total
             self.fell_from = math.inf
-        self.total = value
+        self._total = value
 
     def add(self, value: float, at: int) -> None:
         """Count the stretch from the last reading to this one; a gap, in which it was unknown, counts nothing."""
         if not self.unknown:
-            assert not isinstance(self.value, str)
-            self.total += (self.value if self.summed == HELD else (self.value + value) * 0.5) * (at - self.heard)
+            assert not isinstance(self._value, str)
+            self._total += (self._value if self.summed == HELD else (self._value + value) * 0.5) * (at - self.said)
 
 
 class Guard(Protocol):
@@ -241,260 +328,113 @@ class Guard(Protocol):
         """``signal`` is plausible again."""
 
 
+class Watcher(Protocol):
+    """Who sees to it that what is told no longer becomes unknown."""
+
+    def watch(self, signal: Signal) -> None:
+        """Have ``signal`` become unknown when it goes stale."""
+
+
+class Patient(Protocol):
+    """Who sees that a steady device does not stop speaking for ``patience`` ms."""
+
+    @property
+    def patience(self) -> int: ...
+
+
+class Listener(Protocol):
+    """Who wants to know that a device speaks."""
+
+    def speak(self, moment: int) -> None:
+        """It has said something."""
+
+
 class Track:
-    """One device: its signals, and its last sign of life."""
+    """One device: its signals, and its last sign of life.
 
-    __slots__ = ("device", "guard", "lead", "life", "on_change", "said", "signals")
+    A device that said the same quantities twice, none of which left its interval, is steady until one does: readings
+    then go into ``values``, ``said`` and ``total``, and its signals read them from here. ``count`` is how many
+    quantities a reading must have to be one of those; ``bands`` the intervals of all but counters, which may rise up
+    to what ``rising`` says; ``summed`` the one quantity whose integral is asked for, if any.
+    """
 
-    def __init__(self, device: Device) -> None:
+    __slots__ = (
+        "_steady",
+        "ageing",
+        "bands",
+        "count",
+        "device",
+        "guard",
+        "held",
+        "life",
+        "on_change",
+        "pulse",
+        "rising",
+        "said",
+        "signals",
+        "summed",
+        "total",
+        "values",
+    )  # fmt: skip
+
+    def __init__(self, device: Device, ageing: Watcher) -> None:
         self.device = device
+        self.ageing = ageing
         self.guard: Guard | None = None
-        self.life: Life | None = None
-        self.lead: Signal | None = None  # the signal heard last when that was asked
+        self.life: Listener | None = None
+        self.pulse: Patient | None = None  # who sees that it stops speaking while steady
         self.signals: dict[str, Signal] = {}
         self.on_change = device.reports == "on_change"
         self.said = NEVER
+        self.values: Mapping[str, float | str] = {}
+        self.count = _MOVED
+        self.bands: Bands = ()
+        self.rising: tuple[tuple[str, float], ...] = ()
+        self.summed: str | None = None
+        self.held = False  # how it is summed: each value counts until the next
+        self.total = 0.0
+        self._steady: tuple[Signal, ...] = ()  # the signals that read their last word from here
+
+    @property
+    def steady(self) -> bool:
+        return self.count != _MOVED
+
+    @property
+    def patience(self) -> int | None:
+        """ms without a word after which the first of its steady signals goes stale; None when none needs watching."""
+        return min((signal.stale_after for signal in self._steady if signal.ages_matter), default=None)
+
+    def hold(self, values: Mapping[str, float | str], at: int) -> bool:
+        """Be steady from this reading on, the latest, if each of its signals stands as it says; True if so."""
+        signals = [signal for quantity in values if (signal := self.signals.get(quantity)) is not None]
+        if not signals or any(signal.unknown or signal.said != at for signal in signals):
+            return False
+        summed = [signal for signal in signals if signal.summed in (TRAPEZIUM, HELD)]
+        if len(summed) > 1:
+            return False
+        counters = [signal for signal in signals if signal.summed == COUNTER and not signal.each]
+        self.rising = tuple((signal.quantity, signal.high) for signal in counters)
+        self.bands = _alike(tuple((s.quantity, s.low, s.high) for s in signals if s not in counters))
+        self.summed, self.held, self.total = None, False, 0.0
+        for signal in summed:
+            self.summed, self.held, self.total = signal.quantity, signal.summed == HELD, signal.total
+        self._steady = tuple(signals)
+        self.values, self.count = values, len(values)
+        for signal in signals:
+            signal.source = self
+        return True
+
+    def release(self) -> None:
+        """Be steady no longer: give back to the signals what stands here of them."""
+        if self.count == _MOVED:
+            return
+        self.count = _MOVED
+        for signal in self._steady:
+            signal.stand_alone()
+            self.ageing.watch(signal)
 
     def silence(self, moment: int) -> None:
         """The device is known to be offline."""
         lost = [signal for signal in self.signals.values() if signal.lose()]
         for signal in lost:
             signal.tell(moment)
-
-
-class Ages(Cell):
-    """Sees that values told too long ago become unknown, for a crowd of signals that are given the same time.
-
-    One look at the oldest of them, once in about two rounds of readings, is all it takes while they speak.
-    """
-
-    __slots__ = ("_age", "on_change", "signals", "stale_after")
-
-    def __init__(self, memory: Memory, stale_after: int, on_change: bool) -> None:
-        super().__init__(memory, 2)
-        self.stale_after = stale_after
-        self.on_change = on_change
-        self._age: Callable[[Signal], int] = attrgetter("track.said" if on_change else "heard")
-        self.signals: list[Signal] = []
-
-    def deadline(self, signal: Signal) -> int:
-        """When the last value of ``signal`` no longer says what is so."""
-        history = self.memory.history
-        return (self._age(signal) if history is None else history.spoken_until(signal)) + self.stale_after
-
-    def wake(self, moment: int) -> None:
-        if self.memory.history is None and self.signals:
-            due = min(map(self._age, self.signals)) + self.stale_after
-            if due > moment:
-                self.wake_at(due)
-                return
-        self._sift(moment)
-
-    def watch(self, signal: Signal) -> None:
-        """Wake when ``signal`` goes stale; an earlier wish already made will do."""
-        if signal.ages is None:
-            signal.ages = self
-            self.signals.append(signal)
-        due = self.deadline(signal)
-        if not self.waking or due < self.waking:
-            self.wake_at(due)
-
-    def _sift(self, moment: int) -> None:
-        """Part the signals that are stale from those that speak."""
-        lost: list[Signal] = []
-        fresh: list[Signal] = []
-        due = 0
-        for signal in self.signals:
-            if signal.unknown:
-                signal.ages = None
-                continue
-            end = self.deadline(signal)
-            if end <= moment:
-                lost.append(signal)
-                continue
-            fresh.append(signal)
-            due = min(due, end) if due else end
-        self.signals = fresh
-        if due:
-            self.wake_at(due)
-        for signal in lost:
-            if self.memory.history is not None:
-                self.memory.history.catch_up(signal, moment)
-            signal.ages = None
-            signal.lose()
-        for cell in dict.fromkeys(listener for signal in lost for listener in signal.listeners):
-            cell.hear(moment)
-
-
-class Working(Cell):
-    """Whether it is within working hours, for all zones that keep the same hours."""
-
-    __slots__ = ("calendar", "state", "zone")
-
-    def __init__(self, memory: Memory, calendar: WorkCalendar, zone: str | None) -> None:
-        super().__init__(memory, 1)
-        self.calendar = calendar
-        self.zone = zone
-        self.state: bool | None = None
-
-    def wake(self, moment: int) -> None:
-        before = self.state
-        self.resume(moment)
-        if self.state is not before:
-            self.tell(moment)
-
-    def resume(self, moment: int) -> None:
-        self.state = self.calendar.is_working(moment, self.zone)
-        self.wake_at(self.calendar.next_change(moment, self.zone))
-
-
-class SeasonNow(Cell):
-    """What the calendar calls the season: cooling, heating or none."""
-
-    __slots__ = ("calendar", "name", "tz")
-
-    def __init__(self, memory: Memory, calendar: WorkCalendar, tz: Any) -> None:
-        super().__init__(memory, 1)
-        self.calendar = calendar
-        self.tz = tz
-        self.name: str | None = None
-
-    def wake(self, moment: int) -> None:
-        before = self.name
-        self.resume(moment)
-        if self.name != before:
-            self.tell(moment)
-
-    def resume(self, moment: int) -> None:
-        self.name = self.calendar.season(moment)
-        tomorrow = self.calendar.local_date(moment) + timedelta(days=1)
-        self.wake_at(int(datetime.combine(tomorrow, time(), self.tz).timestamp() * 1000))
-
-
-class Lasting(Cell):
-    """A cell with something to remember over a restart: the attributes named in ``STATE``, plain data all."""
-
-    __slots__ = ()
-    STATE: ClassVar[tuple[str, ...]] = ()
-
-
-class Memory:
-    """All cells of one site (or of the zones one worker owns), the heap of due moments, and the event time."""
-
-    def __init__(self) -> None:
-        self.now = NEVER
-        self.begun = NEVER
-        self.tracks: dict[str, Track] = {}
-        self.known: dict[str, dict[str, Signal]] = {}  # signals of devices that need no more watching of their life
-        self.rooms: dict[str | None, Room] = {}
-        self.clocks: list[Cell] = []
-        self.kept: dict[tuple[str, str], Lasting] = {}  # by zone and name: what a restart must not forget
-        self._ages: dict[tuple[int, bool], Ages] = {}  # the crowds that still take signals in
-        self.watches: dict[tuple[str, str], Watch] = {}
-        self.limits: list[dict[str, Any]] = []
-        self.findings: list[Finding] = []
-        self.history: History | None = None
-        self.roll_calls: dict[int, RollCall] = {}  # by limit: the crowd that still takes devices in
-        self.late: list[
-            tuple[int, str, int, Reading]
-        ] = []  # readings held back until ``lateness`` has passed, as a heap
-        self.heap: list[tuple[int, int, int, Cell]] = []
-        self._order = 0
-
-    def keep(self, zone: str | None, name: str, cell: Lasting) -> None:
-        """Have ``cell`` saved under ``name``."""
-        self.kept[(zone or "", name)] = cell
-
-    def numbered(self) -> int:
-        """A number above all given so far, to keep things of one moment in the order they came."""
-        self._order += 1
-        return self._order
-
-    def push(self, moment: int, cell: Cell) -> None:
-        """Wake ``cell`` at ``moment``. Of one moment, calendars go first and watches last."""
-        heapq.heappush(self.heap, (moment, cell.rank, self.numbered(), cell))
-
-    def hear(self, track: Track, at: int) -> None:
-        """A device has given a sign of life. Once is enough of those that report by the period."""
-        if at > track.said:
-            track.said = at
-        if not track.on_change:
-            self.known[track.device.id] = track.signals
-        if track.life is not None:
-            track.life.speak(at)
-
-    def begin(self, moment: int) -> None:
-        """The first moment of all: calendars and rooms take their state."""
-        self.now = self.begun = moment
-        for cell in self.clocks:
-            cell.resume(moment)
-        for cell in self.kept.values():
-            cell.resume(moment)
-
-    def advance(self, moment: int) -> None:
-        """Let every due moment up to ``moment`` come, each at its own time."""
-        heap = self.heap
-        while heap and heap[0][0] <= moment:
-            due, _, _, cell = heapq.heappop(heap)
-            if cell.waking == due:  # else the wish was overtaken by a newer one
-                if due > self.now:
-                    self.now = due
-                    if self.history is not None:
-                        self.history.set_now(due)
-                cell.waking = 0
-                cell.wake(due)
-        if moment > self.now:
-            self.now = moment
-
-    def take(self, signal: Signal, value: float | str, at: int, good: bool) -> bool:
-        """A value that leaves its interval, or comes late, or is flawed; True when listeners must hear of it."""
-        if at <= signal.heard:
-            return False  # twice, or overtaken by a later one
-        signal.before = signal.heard
-        if not good or not fits(signal.quantity, value):
-            lost = signal.lose()
-            signal.heard = at
-            worded = QUANTITIES[signal.quantity].nature is Nature.WORD
-            told = not worded and not isinstance(value, str) and math.isfinite(value)
-            if signal.track.guard is not None and told:  # else it is no value, which is no fault of a meter
-                signal.track.guard.flaw(signal, at, at, True)
-            return lost
-        if signal.summed and not isinstance(value, str):
-            if signal.summed == COUNTER:
-                signal.count(value, at)
-            else:
-                signal.add(value, at)
-        if signal.unknown:
-            signal.started = at
-            if signal.track.guard is not None:
-                signal.track.guard.mend(signal, at)
-        signal.settle(value)
-        signal.heard = at
-        self.watch(signal)
-        return True
-
-    def watch(self, signal: Signal) -> None:
-        """See that ``signal`` becomes unknown when it goes stale, where that makes a difference."""
-        if signal.ages is not None:
-            signal.ages.watch(signal)
-        elif signal.listeners or signal.summed in (TRAPEZIUM, HELD):
-            kind = (signal.stale_after, signal.track.on_change)
-            crowd = self._ages.get(kind)
-            if crowd is None or len(crowd.signals) >= (_CROWD if self.history is None else _FEW):
-                crowd = self._ages[kind] = Ages(self, *kind)
-            crowd.watch(signal)
-
-    def signal(self, track: Track, quantity: str) -> Signal | None:
-        """The signal of a quantity of ``track``, made when first heard; None if it is no quantity."""
-        signal = track.signals.get(quantity)
-        if signal is None and quantity in QUANTITIES:
-            signal = track.signals[quantity] = Signal(self, track, quantity)
-        return signal
-
-
-def fits(quantity: str, value: float | str) -> bool:
-    """A number in the plausible range, or a word of the list."""
-    entry = QUANTITIES[quantity]
-    if entry.nature is Nature.WORD:
-        return value in entry.words
-    return not isinstance(value, str) and entry.low <= value <= entry.high

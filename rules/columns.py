@@ -20,8 +20,10 @@ import numpy.typing as npt
 
 from building.instants import EARLIEST
 from building.quantities import MODES, QUANTITIES, Nature
-from rules.cells import COUNTER, HELD, NEVER, Finding, Memory, Signal, Track
+from rules.cells import COUNTER, HELD, NEVER, Signal, Track
 from rules.engine import spread
+from rules.findings import Finding
+from rules.memory import Memory
 from rules.readings_file import Columns, Floats, Ints, Series
 
 Flags = npt.NDArray[np.bool_]

@@ -7,18 +7,19 @@ time is what the readings and ``tick`` say. All that it remembers is in a ``Memo
 from __future__ import annotations
 
 import heapq
-import math
 from collections.abc import Iterable, Sequence
 from typing import Final
 
 from building.instants import EARLIEST
-from building.readings import GOOD, Grade, Reading
+from building.readings import GOOD, Reading
 from building.site import MINUTE, Site
 from rules.bench import Bench
 from rules.catalogue.page import Condition, Rule, Values
 from rules.catalogue.settings import RuleSettings, read_settings
-from rules.cells import COUNTER, Finding, Memory, Signal, Track
-from rules.metering import Meter, Used
+from rules.cells import Signal, Track
+from rules.findings import Finding, Used
+from rules.memory import Memory
+from rules.metering import Meter
 from rules.saving import dump, load
 from rules.watching import Subject, Watch
 
@@ -135,15 +136,14 @@ def _watch(
     memory: Memory, rule: Rule, subject: Subject, values: Values, condition: Condition, meter: Meter | None
 ) -> None:
     """Hang a watch on the cells its condition looks at."""
-    memory.limits.append(dict(values))
-    watch = Watch(memory, rule, subject, values, condition, meter, len(memory.limits) - 1)
+    watch = Watch(memory, rule, subject, values, condition, meter)
     memory.watches[(rule.name, subject.id)] = watch
     for cell in dict.fromkeys(condition.inputs):
         cell.listeners.append(watch)
 
 
 def _take(memory: Memory, readings: Iterable[Reading]) -> None:
-    """The hot loop. A value inside its signal's interval changes nothing but the signal itself.
+    """The hot loop. A reading of a steady device, all of it inside its bands, changes nothing but the device's track.
 
     Long for its speed: every call left out here is a tenth of the rate.
     """
@@ -157,56 +157,36 @@ def _take(memory: Memory, readings: Iterable[Reading]) -> None:
                     continue
                 memory.begin(at)
             memory.now = at
-        if quality is not GOOD or device not in known:
-            _take_with_care(memory, Reading(device, at, values, quality))
-            continue
-        signals = known[device]
-        changed: list[Signal] | None = None
-        try:
-            for quantity in values:
-                value = values[quantity]
-                signal = signals[quantity]
-                if signal.low <= value < signal.high and at > signal.heard:
-                    summed = signal.summed
-                    if summed:
-                        if summed == 1:  # TRAPEZIUM; the commonest, so not left to add()
-                            signal.total += (signal.value + value) * 0.5 * (at - signal.heard)  # type: ignore[operator]  # numbers
-                        elif summed == COUNTER:
-                            signal.low = signal.total = value  # type: ignore[assignment]  # counters hold numbers
-                        else:
-                            signal.add(value, at)  # type: ignore[arg-type]  # summed signals hold numbers
-                    signal.value = value
-                    signal.heard = at
-                elif memory.take(signal, value, at, True):
-                    if changed is None:
-                        changed = [signal]
+        track = known.get(device)
+        if track is None:
+            track = memory.tracks.get(device)
+            if track is None:
+                continue
+            known[device] = track
+        if len(values) == track.count and quality is GOOD and at > track.said:
+            try:
+                for quantity, low, high in track.bands:
+                    if not low <= values[quantity] < high:
+                        break
+                else:
+                    last = track.values
+                    for quantity, high in track.rising:
+                        if not last[quantity] <= values[quantity] < high:  # type: ignore[operator]  # counters hold numbers
+                            break
                     else:
-                        changed.append(signal)
-        except (KeyError, TypeError):  # a quantity first heard, or text where a number is expected
-            _take_with_care(memory, Reading(device, at, values, quality), changed)
-            continue
-        if changed is not None:
-            spread(memory, memory.tracks[device], changed, at)
-
-
-def _take_with_care(memory: Memory, reading: Reading, changed: list[Signal] | None = None) -> None:
-    """A reading with flaws, or the first of its kind: what is not good is unknown.
-
-    One without values (no answer) changes nothing by itself; nor does one of before 2000 or of a stranger.
-    """
-    track = memory.tracks.get(reading.device)
-    if track is None or reading.taken_at < EARLIEST:
-        return
-    changed = changed or []
-    for quantity in {**reading.values, **reading.quality.flaws}:
-        signal = memory.signal(track, quantity)
-        if signal is not None:
-            good = quantity in reading.values and reading.quality.of(quantity) is Grade.GOOD
-            if memory.take(signal, reading.values.get(quantity, math.nan), reading.taken_at, good):
-                changed.append(signal)
-    if reading.values:
-        memory.hear(track, reading.taken_at)
-    spread(memory, track, changed, reading.taken_at)
+                        summed = track.summed
+                        if summed is not None:
+                            if track.held:
+                                track.total += last[summed] * (at - track.said)  # type: ignore[operator]  # summed ones too
+                            else:
+                                track.total += (last[summed] + values[summed]) * 0.5 * (at - track.said)  # type: ignore[operator]
+                        track.values = values
+                        track.said = at
+                        continue
+            except (KeyError, TypeError):  # another quantity, or text where a number is expected
+                pass
+        if at >= EARLIEST:
+            spread(memory, track, memory.attend(track, at, values, quality), at)
 
 
 def spread(memory: Memory, track: Track, changed: list[Signal], at: int) -> None:

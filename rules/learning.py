@@ -7,45 +7,20 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from statistics import median
 from typing import Any, ClassVar, Final
-from zoneinfo import ZoneInfo
 
 from building.site import DAY, MINUTE
-from rules.cells import Cell, Lasting, Memory, Signal
+from rules.cells import Lasting, Signal, Timeline
+from rules.clocks import Ticker
 from rules.metering import Meter, Used
 
 HOUR: Final = 60 * MINUTE
 SAMPLE_EVERY: Final = 30  # minutes between two looks at a level that is being learned
 
 
-class Ticker(Cell):
-    """Tells its listeners at certain minutes of the local day."""
-
-    __slots__ = ("minutes", "tz")
-
-    def __init__(self, memory: Memory, tz: ZoneInfo, minutes: Sequence[int]) -> None:
-        super().__init__(memory, 1)
-        self.tz = tz
-        self.minutes = tuple(minutes)
-
-    def wake(self, moment: int) -> None:
-        self.resume(moment)
-        self.tell(moment)
-
-    def resume(self, moment: int) -> None:
-        local = datetime.fromtimestamp(moment / 1000, UTC).astimezone(self.tz)
-        midnight = datetime(local.year, local.month, local.day, tzinfo=self.tz)
-        for day in (0, 1):
-            for minute in self.minutes:
-                due = int((midnight + timedelta(days=day, minutes=minute)).timestamp() * 1000)
-                if due > moment:
-                    self.wake_at(due)
-                    return
-
-
-def fresh(memory: Memory, signal: Signal, moment: int) -> float | None:
+def fresh(memory: Timeline, signal: Signal, moment: int) -> float | None:
     """The number that ``signal`` says at ``moment``; None when unknown."""
     if memory.history is not None and signal.spoken:
         memory.history.catch_up(signal, moment)
@@ -72,7 +47,7 @@ class LowLevel(Lasting):
     _GONE_DAYS: ClassVar = 3
     _FEWEST_NEAR: ClassVar = 2  # looks at the level that make it seen on a day
 
-    def __init__(self, memory: Memory, signal: Signal, ticker: Ticker) -> None:
+    def __init__(self, memory: Timeline, signal: Signal, ticker: Ticker) -> None:
         super().__init__(memory, 3)
         self.signal = signal
         self.tz = ticker.tz
@@ -183,7 +158,7 @@ class Night(Lasting):
     MOST: ClassVar = 21
     MINUTES: ClassVar = (60, 300)
 
-    def __init__(self, memory: Memory, meter: Meter, ticker: Ticker, margin: float, least: float) -> None:
+    def __init__(self, memory: Timeline, meter: Meter, ticker: Ticker, margin: float, least: float) -> None:
         super().__init__(memory, 3)
         self._meter, self._margin, self.least, self._tz = meter, margin, least, ticker.tz
         self.mark: Sequence[float] = ()
@@ -243,7 +218,7 @@ class NightFlow(Lasting):
     MOST: ClassVar = 28
     MINUTES: ClassVar = (60, 120, 180, 240, 300)
 
-    def __init__(self, memory: Memory, meter: Meter, ticker: Ticker, least: float) -> None:
+    def __init__(self, memory: Timeline, meter: Meter, ticker: Ticker, least: float) -> None:
         super().__init__(memory, 3)
         self._meter, self.least, self._tz = meter, least, ticker.tz
         self.mark: Sequence[float] = ()
@@ -299,7 +274,7 @@ class Balance(Lasting):
 
     def __init__(
         self,
-        memory: Memory,
+        memory: Timeline,
         parent: Meter,
         children: Sequence[Meter],
         ticker: Ticker,
@@ -371,7 +346,7 @@ class Pace(Lasting):
 
     def __init__(
         self,
-        memory: Memory,
+        memory: Timeline,
         meters: Sequence[Meter],
         quotas: tuple[float | None, float | None],
         ticker: Ticker,
@@ -434,7 +409,7 @@ class LampLight(Lasting):
 
     MOST: ClassVar = 7
 
-    def __init__(self, memory: Memory, lit: Callable[[], bool | None], lux: Signal) -> None:
+    def __init__(self, memory: Timeline, lit: Callable[[], bool | None], lux: Signal) -> None:
         super().__init__(memory, 2)
         self._lit, self._lux = lit, lux
         self._delay = 2 * lux.track.device.every

@@ -7,8 +7,10 @@ from operator import attrgetter
 from typing import Any, ClassVar, Final
 
 from building.site import MINUTE
-from rules.cells import NEVER, Cell, Lasting, Memory, Signal, Track
-from rules.learning import Ticker, fresh
+from rules.ageing import CROWD, FEW
+from rules.cells import NEVER, Cell, Lasting, Signal, Timeline, Track
+from rules.clocks import Ticker
+from rules.learning import fresh
 
 HOUR: Final = 60 * MINUTE
 _SAMPLES_A_DAY: Final = 24
@@ -17,17 +19,17 @@ _SAMPLES_A_DAY: Final = 24
 class Life(Lasting):
     """Whether one device speaks. ``silent`` True from ``limit`` ms after its last reading until the next."""
 
-    __slots__ = ("limit", "silent", "since", "track")
+    __slots__ = ("_calls", "limit", "silent", "since", "track")
     STATE: ClassVar = ("silent", "since")
 
-    def __init__(self, memory: Memory, track: Track, limit: int) -> None:
+    def __init__(self, memory: Timeline, track: Track, limit: int, calls: RollCalls) -> None:
         super().__init__(memory, 2)
         self.track = track
         self.limit = limit
+        self._calls = calls
         self.silent = False
         self.since = NEVER
         track.life = self
-        track.lead = track.signals["online"]
 
     def last(self, moment: int) -> int:
         """Instant of the last reading, of the first moment of all where there was none."""
@@ -36,20 +38,16 @@ class Life(Lasting):
         for signal in self.track.signals.values():
             if history is not None:
                 history.catch_up(signal, moment)
-            if signal.heard > last:
-                last = signal.heard
-                self.track.lead = signal
+            last = max(last, signal.heard)
         return last
 
     def resume(self, moment: int) -> None:
-        if self.silent:
-            self.memory.known.pop(self.track.device.id, None)
-        else:
-            roll_call(self.memory, self.limit).enlist(self, moment)
+        if not self.silent:
+            self._calls.enlist(self, moment)
 
     def fall_silent(self, moment: int) -> None:
         self.silent, self.since = True, self.last(moment)
-        self.memory.known.pop(self.track.device.id, None)  # so that its next word is noticed
+        self.track.release()  # so that its next word is noticed
         self.tell(moment)
 
     def speak(self, moment: int) -> None:
@@ -57,10 +55,10 @@ class Life(Lasting):
         if self.silent:
             self.silent = False
             self.tell(moment)
-            roll_call(self.memory, self.limit).enlist(self, moment)
+            self._calls.enlist(self, moment)
 
 
-_LEAD: Final = attrgetter("track.lead.heard")  # of a life, a reading that is as new as any when last asked
+_SAID: Final = attrgetter("track.said")
 
 
 class RollCall(Cell):
@@ -68,7 +66,7 @@ class RollCall(Cell):
 
     __slots__ = ("limit", "lives")
 
-    def __init__(self, memory: Memory, limit: int) -> None:
+    def __init__(self, memory: Timeline, limit: int) -> None:
         super().__init__(memory, 2)
         self.limit = limit
         self.lives: list[Life] = []
@@ -86,7 +84,7 @@ class RollCall(Cell):
 
     def wake(self, moment: int) -> None:
         if self.memory.history is None and self.lives:
-            due = min(map(_LEAD, self.lives)) + self.limit
+            due = min(map(_SAID, self.lives)) + self.limit
             if due > moment:
                 self.wake_at(due)
                 return
@@ -103,16 +101,18 @@ class RollCall(Cell):
             self.wake_at(due)
 
 
-_CROWD: Final = 128  # devices looked after together
-_FEW: Final = 8  # the same in columns, where each look costs a search
+class RollCalls:
+    """The crowds of one site, by their limit: those that still take devices in."""
 
+    def __init__(self, memory: Timeline) -> None:
+        self._memory = memory
+        self._open: dict[int, RollCall] = {}
 
-def roll_call(memory: Memory, limit: int) -> RollCall:
-    """The crowd that still takes devices of this limit in."""
-    crowd = memory.roll_calls.get(limit)
-    if crowd is None or len(crowd.lives) >= (_CROWD if memory.history is None else _FEW):
-        crowd = memory.roll_calls[limit] = RollCall(memory, limit)
-    return crowd
+    def enlist(self, life: Life, moment: int) -> None:
+        crowd = self._open.get(life.limit)
+        if crowd is None or len(crowd.lives) >= (CROWD if self._memory.history is None else FEW):
+            crowd = self._open[life.limit] = RollCall(self._memory, life.limit)
+        crowd.enlist(life, moment)
 
 
 class Doubt(Lasting):
@@ -121,7 +121,7 @@ class Doubt(Lasting):
     __slots__ = ("active", "bad", "hold", "last", "since", "what")
     STATE: ClassVar = ("active", "bad", "last", "since", "what")
 
-    def __init__(self, memory: Memory, hold: int) -> None:
+    def __init__(self, memory: Timeline, hold: int) -> None:
         super().__init__(memory, 2)
         self.hold = hold
         self.active = False
@@ -172,7 +172,7 @@ class Still(Lasting):
 
     _KNOWN_AFTER: ClassVar = 3 * _SAMPLES_A_DAY
 
-    def __init__(self, memory: Memory, signal: Signal, ticker: Ticker, others: Sequence[Still], alone: bool) -> None:
+    def __init__(self, memory: Timeline, signal: Signal, ticker: Ticker, others: Sequence[Still], alone: bool) -> None:
         super().__init__(memory, 3)
         self.signal = signal
         self.quantity = signal.quantity

@@ -10,7 +10,7 @@ from building.durations import format_duration
 from building.money import Waste
 from building.site import Site
 from rules.catalogue import Rule, rule_of
-from rules.cells import Finding
+from rules.findings import Finding
 
 _UNITS_ZH: Final = (("d", "天"), ("h", "小时"), ("m", "分钟"), ("s", "秒"))
 _STATES: Final = {

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
-from rules.cells import Memory, Signal
+from rules.cells import Signal, Timeline
+from rules.findings import Used
+
+__all__ = ["Meter", "Used"]
 
 COUNTER_TRUSTED_FROM: Final = 0.5
 """kWh. Counters of small meters step by 0.01 kWh; from here on such a step is within 2 %. Below, power is better."""
@@ -12,20 +15,12 @@ COUNTER_TRUSTED_FROM: Final = 0.5
 COVERED: Final = 0.95  # part of the time over which power must be known for its integral to stand for all of it
 
 
-class Used(NamedTuple):
-    """kWh and litres; None where nothing was measured. ``estimated`` when not measured on this very device and time."""
-
-    kwh: float | None = None
-    litres: float | None = None
-    estimated: bool = False
-
-
 class Meter:
     """The signals from which one device's consumption is known; any of them may never speak."""
 
     def __init__(
         self,
-        memory: Memory,
+        memory: Timeline,
         *,
         power: Signal,
         energy: Signal,

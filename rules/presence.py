@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
 from building.site import DAY, MINUTE
-from rules.cells import NEVER, Cell, Lasting, Memory, Signal, Track, Working
+from rules.cells import NEVER, Cell, Lasting, Signal, Timeline, Track
+from rules.clocks import Working
 
 STUCK_AFTER: Final = 20 * 60 * MINUTE
 """Nobody stays in an office for so long without once being out of a sensor's sight."""
@@ -20,7 +21,7 @@ class Patience(Cell):
 
     __slots__ = ("track",)
 
-    def __init__(self, memory: Memory, track: Track) -> None:
+    def __init__(self, memory: Timeline, track: Track) -> None:
         super().__init__(memory, 2)
         self.track = track
 
@@ -41,7 +42,7 @@ class Witness(Lasting):
     __slots__ = ("ever", "first", "signal", "yes_since")
     STATE: ClassVar = ("first", "ever", "yes_since")
 
-    def __init__(self, memory: Memory, signal: Signal) -> None:
+    def __init__(self, memory: Timeline, signal: Signal) -> None:
         super().__init__(memory, 2)
         self.signal = signal
         self.first = NEVER  # when it was first heard
@@ -114,7 +115,7 @@ class Trace(Lasting):
     __slots__ = ("_rest", "_telling", "changed", "last", "signal")
     STATE: ClassVar = ("last", "changed")
 
-    def __init__(self, memory: Memory, signal: Signal, telling: Callable[[float, float], bool], rest: int) -> None:
+    def __init__(self, memory: Timeline, signal: Signal, telling: Callable[[float, float], bool], rest: int) -> None:
         super().__init__(memory, 2)
         self.signal = signal
         self._telling = telling
@@ -138,7 +139,7 @@ class Bookings(Lasting):
     __slots__ = ("fixed", "spans")
     STATE: ClassVar = ("spans",)
 
-    def __init__(self, memory: Memory, fixed: list[tuple[int, int]]) -> None:
+    def __init__(self, memory: Timeline, fixed: list[tuple[int, int]]) -> None:
         super().__init__(memory, 1)
         self.fixed = fixed  # of the site's file
         self.spans: list[list[int]] = []  # told while running; start and end, ms
@@ -178,7 +179,7 @@ class Room(Lasting):
                  "yes", "zone")  # fmt: skip
     STATE: ClassVar = ("last_sign", "yes")
 
-    def __init__(self, memory: Memory, zone: str | None, hold: int, working: Working, bookings: Bookings) -> None:
+    def __init__(self, memory: Timeline, zone: str | None, hold: int, working: Working, bookings: Bookings) -> None:
         super().__init__(memory, 3)
         self.zone = zone
         self.hold = hold
@@ -271,7 +272,7 @@ class Doorman(Cell):
 
     __slots__ = ("room",)
 
-    def __init__(self, memory: Memory, room: Room) -> None:
+    def __init__(self, memory: Timeline, room: Room) -> None:
         super().__init__(memory, 3)
         self.room = room
 

@@ -11,9 +11,10 @@ from building.instants import EARLIEST
 from building.readings import Reading
 from building.site import Site
 from rules.alerts import Alert, alert_of
-from rules.cells import Finding, Memory
 from rules.columns import cut_off, find
 from rules.engine import RuleEngine
+from rules.findings import Finding
+from rules.memory import Memory
 from rules.readings_file import Columns, Stretches, open_readings, read_readings
 from rules.topology import SILENT
 

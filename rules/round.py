@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from building.site import Device, Site
-from rules.cells import Memory
+from rules.memory import Memory
 
 _ON_ABOVE: Final = {"light": 20.0, "plug": 30.0, "aircon": 50.0}  # W; below, a plug is in standby at most
 _CIRCUITS: Final = {"lighting": "light", "sockets": "plug", "aircon": "aircon"}

@@ -10,7 +10,7 @@ import msgspec
 from building.errors import InputError
 from building.instants import EARLIEST
 from building.readings import GOOD, Flaw, Grade, Quality, Reading
-from rules.cells import Memory
+from rules.memory import Memory
 
 _VERSION: Final = 2
 
@@ -33,6 +33,7 @@ class _Saved(msgspec.Struct):
 
 
 _SIGNAL = ("value", "heard", "unknown", "before", "total", "counted", "started", "base", "fell_from", "fell_at")
+_HEARD: Final = _SIGNAL.index("heard")
 _WATCH = ("phase", "since", "due", "raised", "unknown_since", "ending", "mark", "excess", "share")
 
 
@@ -111,7 +112,7 @@ def _load_signals(memory: Memory, state: _ZoneState) -> None:
         track = memory.tracks.get(ident)
         if track is None:
             continue
-        memory.hear(track, state.said[ident])
+        memory.hear(track, max(state.said[ident], *(found[_HEARD] for found in signals.values())))
         for name, found in signals.items():
             signal = memory.signal(track, name)
             if signal is not None:
@@ -129,6 +130,6 @@ def _set_going(memory: Memory) -> None:
     for track in memory.tracks.values():
         for signal in track.signals.values():
             if not signal.unknown:
-                memory.watch(signal)
+                memory.ageing.watch(signal)
     for watch in memory.watches.values():
         watch.resume(memory.now)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rules.cells import Cell, Finding, Memory
-from rules.metering import Meter, Used
+from rules.cells import Cell, Timeline
+from rules.findings import Finding, Used
+from rules.metering import Meter
 from rules.presence import presence
 
 if TYPE_CHECKING:
@@ -30,23 +31,22 @@ class Watch(Cell):
     condition is known to be false, and has been so for ``clear``.
     """
 
-    __slots__ = ("after", "clear", "condition", "device", "due", "ending", "excess", "mark", "meter", "phase", "place",
+    __slots__ = ("after", "clear", "condition", "device", "due", "ending", "excess", "limits", "mark", "meter", "phase",
                  "raised", "rule", "share", "since", "unknown_since", "zone")  # fmt: skip
 
     def __init__(
         self,
-        memory: Memory,
+        memory: Timeline,
         rule: Rule,
         subject: Subject,
         values: Mapping[str, float],
         condition: Condition,
         meter: Meter | None,
-        place: int,
     ) -> None:
         super().__init__(memory, 4)
         self.rule, self.device, self.zone = rule, subject.id, subject.zone
         self.after, self.clear = int(values.get("after", 0)), int(values.get("clear", 0))
-        self.condition, self.meter, self.place = condition, meter, place
+        self.condition, self.meter, self.limits = condition, meter, dict(values)
         self.phase = QUIET
         self.since = self.due = self.raised = 0
         self.unknown_since = 0
@@ -175,7 +175,7 @@ class Watch(Cell):
         room = self.condition.room
         evidence = {
             "readings": readings,
-            "limits": self.memory.limits[self.place],
+            "limits": self.limits,
             "presence": room and presence(room),
         }
         if self.condition.facts is not None:

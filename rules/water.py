@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Final
 
 from building.site import MINUTE
-from rules.cells import NEVER, Lasting, Memory, Signal
+from rules.cells import NEVER, Lasting, Signal, Timeline
 
 HOUR: Final = 60 * MINUTE
 _SLOWEST: Final = 5.0  # L/h; what runs slower than this is not told from use by coarse pulses
@@ -30,7 +30,7 @@ class Steps(Lasting):
     __slots__ = ("began", "last", "limit", "patience", "peak", "running", "seen", "step", "volume")
     STATE: ClassVar = ("last", "began", "seen", "running", "step", "peak")
 
-    def __init__(self, memory: Memory, volume: Signal, limit: float) -> None:
+    def __init__(self, memory: Timeline, volume: Signal, limit: float) -> None:
         super().__init__(memory, 3)
         self.volume = volume
         self.limit = limit
@@ -92,7 +92,7 @@ class Flowing(Lasting):
     __slots__ = ("began", "flow", "limit", "pause", "running", "until")
     STATE: ClassVar = ("began", "running", "until")
 
-    def __init__(self, memory: Memory, flow: Signal, limit: float, pause: int) -> None:
+    def __init__(self, memory: Timeline, flow: Signal, limit: float, pause: int) -> None:
         super().__init__(memory, 3)
         self.flow = flow
         self.limit = limit
@@ -135,7 +135,7 @@ class Ceaseless(Lasting):
     __slots__ = ("began", "due", "last", "least", "pause", "peak", "running", "seen", "volume")
     STATE: ClassVar = ("last", "began", "seen", "running", "least", "peak", "due")
 
-    def __init__(self, memory: Memory, volume: Signal, pause: int) -> None:
+    def __init__(self, memory: Timeline, volume: Signal, pause: int) -> None:
         super().__init__(memory, 3)
         self.volume = volume
         litres = volume.track.device.litres_per_pulse or 1.0

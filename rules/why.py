@@ -13,7 +13,9 @@ from building.instants import to_iso
 from building.quantities import QUANTITIES
 from building.site import Site
 from rules.catalogue.page import Text, Truth
-from rules.cells import NEVER, Cell, Memory, SeasonNow, Signal, Working
+from rules.cells import NEVER, Cell, Signal
+from rules.clocks import SeasonNow, Working
+from rules.memory import Memory
 from rules.messages import shown_limits
 from rules.presence import Room
 from rules.watching import Watch
@@ -88,7 +90,7 @@ def explain(memory: Memory, watch: Watch, now: int) -> Why:
         presence=None if condition.room is None else _presence(condition.room),
         since=None if watch.phase == "quiet" else watch.since,
         due=due,
-        limits=shown_limits(watch.rule, memory.limits[watch.place]),
+        limits=shown_limits(watch.rule, watch.limits),
     )
 
 
