@@ -12,7 +12,7 @@ import functools
 import heapq
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Final, Protocol
 
 from building.instants import EARLIEST
@@ -352,30 +352,14 @@ class Listener(Protocol):
 class Track:
     """One device: its signals, and its last sign of life.
 
-    A device that said the same quantities twice, none of which left its interval, is steady until one does: readings
-    then go into ``values``, ``said`` and ``total``, and its signals read them from here. ``count`` is how many
-    quantities a reading must have to be one of those; ``bands`` the intervals of all but counters, which may rise up
-    to what ``rising`` says; ``summed`` the one quantity whose integral is asked for, if any.
+    A device that said the same quantities twice, none of which left its interval, is steady: readings then go into
+    ``values``, ``said`` and ``total``, and its signals read them from here. ``count`` is how many quantities a reading
+    must have to be one of those; ``bands`` the intervals of all but counters, which may rise up to what ``rising``
+    says; ``summed`` how the last of the bands is summed, if it is, and ``number`` its last value.
     """
 
-    __slots__ = (
-        "_steady",
-        "ageing",
-        "bands",
-        "count",
-        "device",
-        "guard",
-        "held",
-        "life",
-        "on_change",
-        "pulse",
-        "rising",
-        "said",
-        "signals",
-        "summed",
-        "total",
-        "values",
-    )  # fmt: skip
+    __slots__ = ("_shape", "_summed", "ageing", "bands", "count", "device", "guard", "life", "number", "on_change",
+                 "pulse", "rising", "said", "signals", "summed", "total", "values")  # fmt: skip
 
     def __init__(self, device: Device, ageing: Watcher) -> None:
         self.device = device
@@ -390,10 +374,11 @@ class Track:
         self.count = _MOVED
         self.bands: Bands = ()
         self.rising: tuple[tuple[str, float], ...] = ()
-        self.summed: str | None = None
-        self.held = False  # how it is summed: each value counts until the next
+        self.summed = 0
+        self.number: Any = 0.0
         self.total = 0.0
-        self._steady: tuple[Signal, ...] = ()  # the signals that read their last word from here
+        self._shape: tuple[Signal, ...] = ()  # the signals that read their last word from here, the summed one last
+        self._summed: Signal | None = None
 
     @property
     def steady(self) -> bool:
@@ -402,34 +387,66 @@ class Track:
     @property
     def patience(self) -> int | None:
         """ms without a word after which the first of its steady signals goes stale; None when none needs watching."""
-        return min((signal.stale_after for signal in self._steady if signal.ages_matter), default=None)
+        return min((signal.stale_after for signal in self._shape if signal.ages_matter), default=None)
 
     def hold(self, values: Mapping[str, float | str], at: int) -> bool:
         """Be steady from this reading on, the latest, if each of its signals stands as it says; True if so."""
         signals = [signal for quantity in values if (signal := self.signals.get(quantity)) is not None]
-        if not signals or any(signal.unknown or signal.said != at for signal in signals):
-            return False
         summed = [signal for signal in signals if signal.summed in (TRAPEZIUM, HELD)]
-        if len(summed) > 1:
+        if not signals or len(summed) > 1:
             return False
-        counters = [signal for signal in signals if signal.summed == COUNTER and not signal.each]
-        self.rising = tuple((signal.quantity, signal.high) for signal in counters)
-        self.bands = _alike(tuple((s.quantity, s.low, s.high) for s in signals if s not in counters))
-        self.summed, self.held, self.total = None, False, 0.0
-        for signal in summed:
-            self.summed, self.held, self.total = signal.quantity, signal.summed == HELD, signal.total
-        self._steady = tuple(signals)
-        self.values, self.count = values, len(values)
-        for signal in signals:
+        self._summed = summed[0] if summed else None
+        self._shape = (*(signal for signal in signals if signal not in summed), *summed)
+        return self._settle(values, at)
+
+    def _settle(self, values: Mapping[str, float | str], at: int) -> bool:
+        """Take over from the signals of the shape; False when one of them does not stand as ``values`` say."""
+        bands, rising = [], []
+        for signal in self._shape:
+            if signal.unknown or signal.said != at:
+                return False
+            if signal.summed == COUNTER and not signal.each:
+                rising.append((signal.quantity, signal.high))
+            else:
+                bands.append((signal.quantity, signal.low, signal.high))
+        self.bands, self.rising = _alike(tuple(bands)), tuple(rising)
+        summed = self._summed
+        self.summed = 0
+        if summed is not None:
+            self.summed, self.total, self.number = summed.summed, summed.total, summed.value
+        self.values, self.said, self.count = values, at, len(values)
+        for signal in self._shape:
             signal.source = self
         return True
+
+    def shift(
+        self, values: Mapping[str, float | str], at: int, take: Callable[[Signal, float | str, int, bool], bool]
+    ) -> list[Signal]:
+        """A steady device says the same quantities, some of them outside their interval; the signals that changed.
+
+        It stays steady in the new intervals, unless something became unknown, or will change again at once.
+        """
+        changed = []
+        self.count = _MOVED
+        for signal in self._shape:
+            signal.stand_alone()
+        for signal in self._shape:
+            value = values[signal.quantity]
+            if not signal.keep(value, at) and take(signal, value, at, True):
+                changed.append(signal)
+        if any(signal.each for signal in changed) or not self._settle(values, at):
+            self.said, self.values = at, values
+            for signal in self._shape:
+                if not signal.unknown:
+                    self.ageing.watch(signal)
+        return changed
 
     def release(self) -> None:
         """Be steady no longer: give back to the signals what stands here of them."""
         if self.count == _MOVED:
             return
         self.count = _MOVED
-        for signal in self._steady:
+        for signal in self._shape:
             signal.stand_alone()
             self.ageing.watch(signal)
 

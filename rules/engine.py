@@ -16,7 +16,7 @@ from building.site import MINUTE, Site
 from rules.bench import Bench
 from rules.catalogue.page import Condition, Rule, Values
 from rules.catalogue.settings import RuleSettings, read_settings
-from rules.cells import Signal, Track
+from rules.cells import TRAPEZIUM, Signal, Track
 from rules.findings import Finding, Used
 from rules.memory import Memory
 from rules.metering import Meter
@@ -166,27 +166,29 @@ def _take(memory: Memory, readings: Iterable[Reading]) -> None:
         if len(values) == track.count and quality is GOOD and at > track.said:
             try:
                 for quantity, low, high in track.bands:
-                    if not low <= values[quantity] < high:
+                    if not low <= (value := values[quantity]) < high:
                         break
                 else:
                     last = track.values
                     for quantity, high in track.rising:
-                        if not last[quantity] <= values[quantity] < high:  # type: ignore[operator]  # counters hold numbers
+                        if not last[quantity] <= values[quantity] < high:  # type: ignore[operator]  # counters are numbers
                             break
                     else:
-                        summed = track.summed
-                        if summed is not None:
-                            if track.held:
-                                track.total += last[summed] * (at - track.said)  # type: ignore[operator]  # summed ones too
+                        if track.summed:  # the last of the bands, a number
+                            if track.summed == TRAPEZIUM:
+                                track.total += (track.number + value) * 0.5 * (at - track.said)
                             else:
-                                track.total += (last[summed] + values[summed]) * 0.5 * (at - track.said)  # type: ignore[operator]
+                                track.total += track.number * (at - track.said)
+                            track.number = value
                         track.values = values
                         track.said = at
                         continue
             except (KeyError, TypeError):  # another quantity, or text where a number is expected
                 pass
         if at >= EARLIEST:
-            spread(memory, track, memory.attend(track, at, values, quality), at)
+            changed = memory.attend(track, at, values, quality)
+            if changed or (heap and heap[0][0] <= memory.now):
+                spread(memory, track, changed, at)
 
 
 def spread(memory: Memory, track: Track, changed: list[Signal], at: int) -> None:
