@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import tzinfo
 from typing import Final, NamedTuple
 
@@ -29,6 +29,9 @@ _LATELY: Final = 15 * 60_000  # ms
 
 Kept = Callable[[int], Iterable[Reading]]
 
+Notes = Mapping[str, Callable[[bytes], Awaitable[None]]]
+"""Topics that no device speaks on, and who takes what is told there: safe when that returns."""
+
 
 class _Route(NamedTuple):
     decoder: PayloadDecoder
@@ -47,8 +50,10 @@ class MqttListener:
         tz: tzinfo,
         health: LinkHealth,
         kept: Kept | None = None,
+        notes: Notes | None = None,
     ) -> None:
         """``kept(since)`` gives readings that are safe on disk since an instant, from before this start too."""
+        self._notes = notes or {}
         self._ident = ident
         self._clock = clock
         self._health = health
@@ -68,12 +73,16 @@ class MqttListener:
     @property
     def topics(self) -> list[str]:
         """What to subscribe to."""
-        return sorted(self._routes)
+        return sorted({*self._routes, *self._notes})
 
     async def run(self, link: MqttLink, stream: Stream) -> None:
         """Publish readings until cancelled. A batch is acknowledged when every keeper of the stream has it safe."""
         async for batch in link.batches():
             self._health.dropped = link.dropped
+            for message in batch.messages if self._notes else ():
+                take = self._notes.get(message.topic)
+                if take is not None:
+                    await take(message.payload)
             await self._pass_on(self.readings(batch), batch.acknowledge, stream)
 
     @staticmethod

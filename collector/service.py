@@ -17,7 +17,7 @@ from building.errors import ConfigError, LinkDown
 from building.site import Device, Endpoint, Link, Site, parse_endpoint
 from collector.health import CollectorHealth, DeviceHealth, LinkHealth
 from collector.links.mqtt import Access, MqttLink
-from collector.listening import Kept, MqttListener
+from collector.listening import Kept, MqttListener, Notes
 from collector.polling import LinkPoller
 from collector.profiles import Profile, load_profile
 from collector.stations import SPOKEN, line_for
@@ -64,7 +64,8 @@ class Collector:
 
     ``endpoints`` overrides the addresses of links (link id -> "tcp://127.0.0.1:40123"), ``credentials`` their names and
     passwords; ``profiles_folder`` holds the user's own profiles; ``kept(since)`` gives readings that are on disk
-    already, so that a message a broker sends again is not taken twice. Raises ConfigError when it is built.
+    already, so that a message a broker sends again is not taken twice; ``notes`` are topics of every broker that no
+    device speaks on. Raises ConfigError when it is built.
     """
 
     def __init__(
@@ -77,17 +78,19 @@ class Collector:
         credentials: Credentials | None = None,
         profiles_folder: Path | None = None,
         kept: Kept | None = None,
+        notes: Notes | None = None,
     ) -> None:
         self._site = site
         self._clock = clock
         self._stream = stream
         self._kept = kept
+        self._notes = notes
         self._health = CollectorHealth()
         self._stack = AsyncExitStack()
         self._plans: list[_LinkPlan] = []
         for link in site.links:
             devices = [device for device in site.devices if device.link == link.id]
-            if not devices:
+            if not devices and not (notes and link.mqtt is not None):
                 continue
             self._health.links[link.id] = LinkHealth()
             known = [self._known(device, load_profile(device.profile or "", profiles_folder)) for device in devices]
@@ -143,7 +146,7 @@ class Collector:
     async def _listen(self, opening: AsyncExitStack, plan: _LinkPlan) -> list[tuple[str, Work]]:
         link, endpoint = plan.link, plan.endpoint
         listener = MqttListener(
-            link.id, plan.known, self._clock, self._site.site.tz, self._health.links[link.id], self._kept
+            link.id, plan.known, self._clock, self._site.site.tz, self._health.links[link.id], self._kept, self._notes
         )
         changes: asyncio.Queue[LinkDown | None] = asyncio.Queue()
         assert plan.access is not None

@@ -9,8 +9,10 @@ from building.document import Document, Where
 from building.site import Site, load_site
 from collector.profiles import check_profiles
 from collector.service import check_links
+from collector.storing.keeper import Keeper
 from rules.catalogue import check_rules
 from rules.channels import check_channels
+from rules.overtime import with_bookings
 from rules.routing import check_routes
 
 
@@ -31,6 +33,15 @@ def profiles_folder(path: Path) -> Path:
 def data_folder(path: Path, site: Site) -> Path:
     """Where queue, store and memory are: relative paths count from the site file."""
     return path.resolve().parent / site.store.data
+
+
+def with_overtime_told(path: Path, site: Site) -> Site:
+    """``site`` with the overtime that was booked over MQTT, as the running program has kept it."""
+    file = data_folder(path, site) / "memory.db"
+    if not file.exists():
+        return site
+    with Keeper(file) as keeper:
+        return with_bookings(site, keeper.records("overtime"))
 
 
 def sample_site() -> Path:

@@ -15,7 +15,7 @@ from building.site import DAY, Site
 from collector.storing.embedded import DATABASE
 from collector.storing.stored import StoredReadings
 from greenwarden import terminal
-from greenwarden.door import data_folder, open_site
+from greenwarden.door import data_folder, open_site, with_overtime_told
 from rules.catalogue import CATALOGUE
 from rules.engine import RuleEngine
 from rules.readings_file import between, read_readings, readings_of
@@ -43,6 +43,7 @@ def why_site(path: Path, rule: str, place: str, at: str | None, readings: Path |
         if site.store.influxdb is not None:
             raise InputError("the readings are in InfluxDB; write them to a file, and name it with --readings")
         moment = SystemClock().now() if moment is None else moment
+        site = with_overtime_told(path, site)
         needed = _needed(site, rule, place)
         with StoredReadings(data_folder(path, site) / DATABASE) as store:
             kept = (reading for reading in store.readings(moment - _LOOK_BACK, moment + 1) if reading.device in needed)
@@ -141,6 +142,7 @@ def _around(site: Site, why: Why, *, zh: bool) -> Iterator[str]:
         hours = {True: "工作时间", False: "非工作时间", None: "未知"}
         if not zh:
             hours = {True: "working hours", False: "outside working hours", None: "hours unknown"}
-        yield f"{'房间' if zh else 'zone'}: {said}; {hours[told['working_hours']]}"
+        booked = ("，已登记加班" if zh else ", overtime booked") if told["booked"] else ""
+        yield f"{'房间' if zh else 'zone'}: {said}; {hours[told['working_hours']]}{booked}"
     limits = ", ".join(f"{name} {value}" for name, value in why.limits.items())
     yield f"{'参数' if zh else 'limits'}: {limits}"

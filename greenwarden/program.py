@@ -22,6 +22,7 @@ from collector.telling import Telling
 from greenwarden.answering import open_answers
 from rules.channels import Channel
 from rules.notifying import Notifier
+from rules.overtime import topic_of
 from rules.service import LiveRules
 
 log = logging.getLogger(__name__)
@@ -62,6 +63,7 @@ class Program:
             credentials=credentials,
             profiles_folder=profiles_folder,
             kept=lambda since: self.storing.history(since),
+            notes={topic_of(site): lambda payload: self.rules.book(payload)},
         )
         self.failed = asyncio.Event()
         """Set when a room has ended by a fault of ours; the program cannot go on without it."""

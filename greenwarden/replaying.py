@@ -22,7 +22,7 @@ from building.site import Site, build_site
 from collector.storing.embedded import DATABASE
 from collector.storing.stored import StoredReadings
 from greenwarden import terminal
-from greenwarden.door import data_folder, open_site
+from greenwarden.door import data_folder, open_site, with_overtime_told
 from rules.bill import Bill, Difference, Item, bill, difference
 from rules.catalogue import check_rules
 from rules.readings_file import Stretches
@@ -124,7 +124,7 @@ def open_source(
             raise InputError("the readings are in InfluxDB; write them to a file, and name it with --readings")
         store = opened.enter_context(StoredReadings(folder / DATABASE))
         start, end = limits[0] or 0, SystemClock().now() + 1 if limits[1] is None else limits[1]
-        return site, Source(lambda: store.readings(start, end), [])
+        return with_overtime_told(path, site), Source(lambda: store.readings(start, end), [])
     reading = progress.add_task(_word(site, "读取", "reading"), total=None)
     stretches = open_readings(readings, site, told=lambda rows: progress.update(reading, completed=rows), limits=limits)
     site, rhythms = with_rhythms(site, next(iter(stretches), {}))

@@ -147,12 +147,25 @@ class Bookings(Lasting):
     def holds(self, moment: int) -> bool:
         return any(start <= moment < end for start, end in (*self.fixed, *self.spans))
 
-    def book(self, start: int, end: int, moment: int) -> None:
-        """From ``start`` to ``end`` people are expected."""
-        self.spans = [span for span in self.spans if span[1] > moment]
-        if [start, end] not in self.spans:
-            self.spans.append([start, end])
+    def count(self, moment: int) -> int:
+        """Told bookings that are not over."""
+        return sum(end > moment for _, end in self.spans)
+
+    def book(self, start: int, end: int, moment: int) -> bool:
+        """From ``start`` to ``end`` people are expected; False when that was known."""
+        return self._change([start, end], moment, add=True)
+
+    def cancel(self, start: int, end: int, moment: int) -> bool:
+        """Take back what was booked; False when it was not."""
+        return self._change([start, end], moment, add=False)
+
+    def _change(self, span: list[int], moment: int, *, add: bool) -> bool:
+        if (span in self.spans) == add:
+            return False
+        spans = [kept for kept in self.spans if kept[1] > moment and kept != span]
+        self.spans = [*spans, span] if add else spans
         self.wake(moment)
+        return True
 
     def wake(self, moment: int) -> None:
         self.resume(moment)

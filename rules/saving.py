@@ -84,8 +84,6 @@ def load(memory: Memory, saved: bytes) -> None:
         quality = Quality(Grade(grade), reason, {name: Flaw(Grade(worse), why) for name, (worse, why) in flaws.items()})
         quality = GOOD if quality == GOOD else quality  # the engine knows an ordinary reading by identity
         heapq.heappush(memory.late, (at, device, memory.numbered(), Reading(device, at, values, quality)))
-    if memory.now < EARLIEST:
-        return
     for zone, state in data.zones.items():
         _load_signals(memory, state)
         for name, kept in state.cells.items():
@@ -99,7 +97,8 @@ def load(memory: Memory, saved: bytes) -> None:
                     _fill(watch, _WATCH, remembered)
                     watch.mark = tuple(watch.mark)
                     watch.excess = None if watch.excess is None else (watch.excess[0], watch.excess[1])
-    _set_going(memory)
+    if memory.now >= EARLIEST:  # else nothing was read yet, but overtime may have been booked
+        _set_going(memory)
 
 
 def _fill(cell: object, names: tuple[str, ...], found: list[Any]) -> None:

@@ -21,6 +21,7 @@ from building.errors import InputError
 from building.instants import EARLIEST, to_iso
 from building.readings import Reading
 from building.site import MINUTE, Site
+from rules import overtime
 from rules.alerts import Alert, AlertDesk
 from rules.cells import NEVER
 from rules.engine import Finding, Memory, RuleEngine
@@ -112,6 +113,7 @@ class LiveRules:
         self.memory: Memory = self._restore()
         self.alerts: dict[str, Alert] = {alert.id: alert for alert in self.desk.open}
         self.watchers: list[Callable[[Alert], None]] = []
+        self._unread = ""  # what was wrong with the last booking that was not taken
         self._saved_at = 0.0
         self._stored_open = clock.now()
         self._offset = clock.now() - clock.steady()
@@ -201,6 +203,31 @@ class LiveRules:
         await self._publish(changed, now, said)
         await self._save()
         return changed
+
+    async def book(self, payload: bytes) -> None:
+        """Take overtime told by a message (see ``rules.overtime``); it is on disk when this returns.
+
+        What cannot be taken is said in the log, once until something else is wrong.
+        """
+        now = self._clock.now()
+        try:
+            booking = overtime.read_booking(payload, self.site, now)
+            changed = overtime.book(self.memory, self.site, booking)
+        except InputError as error:
+            if str(error) != self._unread:
+                self._unread = str(error)
+                log.warning("an overtime booking is not taken: %s", error)
+            return
+        if not changed:
+            return
+        log.warning("%s", overtime.sentence(booking, self.site))
+        rows = [
+            ("overtime", now, "", overtime.record_of(booking, self.site, now)),
+            ("audit", now, "", overtime.step_of(booking, self.site, now)),
+        ]
+        await self._changed(self.engine.tick(self.memory, self.memory.now))
+        await asyncio.to_thread(self._keeper.keep, {}, rows)
+        await self._save()
 
     def fresh(self) -> dict[str, Json]:
         """Open alerts' JSON by id, with their waste up to now."""

@@ -135,6 +135,7 @@ def _presence(room: Room) -> dict[str, Any]:
         "last_sign": None if room.last_sign == NEVER else room.last_sign,
         "sure_from": room.last_sign + room.hold if room.sensed and room.last_sign != NEVER else None,
         "working_hours": room.working.state,
+        "booked": room.bookings.holds(room.memory.now),
     }
 
 
