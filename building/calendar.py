@@ -3,13 +3,14 @@
 Working hours say which weekdays people work. China's holidays and make-up workdays (调休) go before them; they come
 from the chinesecalendar package, year by year as the State Council announces them. ``extra_holidays`` and
 ``extra_workdays`` of the site go before both. For a year the package does not know yet, the working hours alone
-decide, and ``unknown_years`` says so.
+decide; ``missing_year`` says so while there is time to do something about it.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from datetime import UTC, date, datetime, timedelta
+from typing import Final
 
 import chinese_calendar
 
@@ -17,6 +18,8 @@ from building.site import Hours, Season, Site
 
 _DAY_MS = 86_400_000
 _MINUTES_A_DAY = 1440
+_DECEMBER: Final = 12  # the State Council announces the next year's holidays in November
+_A_YEARS_HOLIDAYS: Final = 11  # days off by law before 2025, 13 since; a site that lists as many knows its year
 
 
 class WorkCalendar:
@@ -41,6 +44,21 @@ class WorkCalendar:
     def is_made_up(self, day: date) -> bool:
         """Whether ``day`` is a workday by decree (调休, or an extra workday of the site), whatever its weekday."""
         return self._decided(day) is True
+
+    def missing_year(self, moment: int) -> int | None:
+        """The year whose holidays should be known at ``moment`` (ms) and are not: this one, in December the next."""
+        today = self.local_date(moment)
+        years = (today.year, today.year + 1) if today.month == _DECEMBER else (today.year,)
+        return next((year for year in years if not self._knows(year)), None)
+
+    def _knows(self, year: int) -> bool:
+        if self._site.site.calendar != "china":
+            return True
+        try:
+            chinese_calendar.get_holiday_detail(date(year, 1, 1))
+        except NotImplementedError:
+            return sum(day.year == year for day in self._holidays) >= _A_YEARS_HOLIDAYS
+        return True
 
     def _decided(self, day: date) -> bool | None:
         """True for a make-up workday, False for a holiday, None for a day that is as its weekday says."""
@@ -146,3 +164,16 @@ class WorkCalendar:
     def _moment(self, day: date, minute: int) -> int:
         local = datetime(day.year, day.month, day.day, tzinfo=self._tz) + timedelta(minutes=minute)
         return int(local.timestamp() * 1000)
+
+
+def missing_holidays(year: int, language: str) -> str:
+    """What to say of a year that ``missing_year`` has found, in ``zh`` or ``en``."""
+    if language == "zh":
+        return (
+            f"{year} 年的节假日和调休日尚未收录：到时将只按星期判断上下班。请更新程序（chinesecalendar），"
+            "或在 devices.yaml 的 extra_holidays、extra_workdays 中写入该年的安排。"
+        )
+    return (
+        f"The holidays and make-up workdays of {year} are not known: weekdays alone would decide. "
+        "Update the program (chinesecalendar), or write that year's days under extra_holidays: and extra_workdays:."
+    )

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from building.calendar import WorkCalendar, missing_holidays
 from building.durations import format_duration
 from building.site import MINUTE, Device, Link, Site
 from collector.links.wires import baudrate_of
@@ -47,20 +48,24 @@ class _Serial(NamedTuple):
     framing: str
 
 
-def check_site(path: Path, *, as_json: bool) -> None:
-    """Print the site and its plan; raises ConfigError with every mistake."""
+def check_site(path: Path, *, as_json: bool, now: int) -> None:
+    """Print the site and its plan, and what is missing at ``now`` (ms); raises ConfigError with every mistake."""
     site = open_site(path)
+    year = WorkCalendar(site).missing_year(now)
     plans = {device.id: _plans(site, device, path) for device in site.devices}
     devices = [_device(device, plans[device.id], path, _WORDS["en"]) for device in site.devices]
     links = [_link(site, link, plans) for link in site.links]
     if as_json:
-        terminal.emit_json({"site": site.site.name, "devices": devices, "links": links})
+        found = {"site": site.site.name, "devices": devices, "links": links, "missing_holidays": year}
+        terminal.emit_json(found)
         return
     words = _WORDS[site.site.language]
     counts = {"zones": len(site.zones), "links": len(site.links), "devices": len(site.devices)}
     terminal.say(words["head"].format(file=path.name, site=site.site.name, **counts))
     _show_devices([_device(device, plans[device.id], path, words) for device in site.devices], words)
     _show_links(links, words)
+    if year is not None:
+        terminal.say(missing_holidays(year, site.site.language))
     terminal.say(words["right"].format(file=path.name))
 
 

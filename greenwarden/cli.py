@@ -90,9 +90,10 @@ def prepare(
 @guarded
 def check(site: SiteFile = DEFAULT_SITE, json: Json = False) -> None:
     """Check the site file, and show what would be polled, when, in how many requests."""
+    from building.clock import SystemClock
     from greenwarden.checking import check_site
 
-    check_site(site, as_json=json)
+    check_site(site, as_json=json, now=SystemClock().now())
 
 
 @app.command()
@@ -311,9 +312,10 @@ def export(
 @guarded
 def status(site: SiteFile = DEFAULT_SITE, json: Json = False) -> None:
     """What waits for the store, how long the queue holds out, and when it will have caught up."""
+    from building.clock import SystemClock
     from greenwarden.status import show_status
 
-    show_status(site, as_json=json)
+    show_status(site, as_json=json, now=SystemClock().now())
 
 
 @refused.command(name="list")

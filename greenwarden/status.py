@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+from building.calendar import WorkCalendar, missing_holidays
 from building.durations import format_duration
 from building.errors import InputError
 from building.instants import to_iso
@@ -19,8 +20,11 @@ from greenwarden.door import data_folder, open_site
 _SILENT_AFTER: Final = 60.0  # real seconds without a new status file: nobody is running
 
 
-def show_status(path: Path, *, as_json: bool) -> None:
-    """What waits, how long the queue holds out, when it will have caught up. Raises ConfigError, InputError."""
+def show_status(path: Path, *, as_json: bool, now: int) -> None:
+    """What waits, how long the queue holds out, when it will have caught up; what is missing at ``now`` (ms).
+
+    Raises ConfigError, InputError.
+    """
     site = open_site(path)
     file = data_folder(path, site) / STATUS_FILE
     try:
@@ -31,6 +35,7 @@ def show_status(path: Path, *, as_json: bool) -> None:
     except ValueError:
         raise InputError(f"{file} is damaged; it is written anew within ten seconds while the program runs") from None
     status["running"] = bool(status.get("running")) and age < _SILENT_AFTER
+    status["missing_holidays"] = WorkCalendar(site).missing_year(now)
     if as_json:
         terminal.emit_json(status)
         return
@@ -60,7 +65,9 @@ def _rows(site: Site, status: dict[str, Any]) -> list[tuple[str, str]]:
         "lost": "lost because no disk took them before the end",
         "damaged": "damaged places in the queue's files",
     }
-    return rows + [(meaning, f"{status[key]:,}") for key, meaning in troubles.items() if status.get(key)]
+    rows += [(meaning, f"{status[key]:,}") for key, meaning in troubles.items() if status.get(key)]
+    year = status["missing_holidays"]
+    return rows if year is None else [*rows, ("holidays", missing_holidays(year, "en"))]
 
 
 def _caught_up(queued: int, minutes: float | None) -> str:

@@ -1,4 +1,5 @@
-"""Lists by the calendar: last night's alerts in the morning, what is still on after closing time, a weekly canary.
+"""Lists by the calendar: last night's alerts in the morning, what is still on after closing time, a weekly canary, and
+a word on Mondays while the holidays of this year, or in December of the next, are not known.
 
 APScheduler's cron triggers say when (daylight-saving safe); our own clock says what time it is. A list that was due
 while the program was not running is made up for within two hours, then left out with a word in the log.
@@ -16,12 +17,13 @@ from apscheduler.triggers.cron import CronTrigger
 from building.calendar import WorkCalendar
 from building.site import DAY, MINUTE
 from rules.dispatch import Case, Dispatcher, Letter
-from rules.routing import CanaryPage, DigestPage, Person
+from rules.routing import CanaryPage, DigestPage, Person, RoutesPage
 
 log = logging.getLogger(__name__)
 
 MISFIRE_GRACE: Final = 120 * MINUTE
 _LOOK_AHEAD: Final = 8  # days
+_HOLIDAYS: Final = "holidays"
 
 StillOn = Callable[[], list[dict[str, Any]]]
 """Devices that are on now: ``{"device", "zone", "department", "quantity", "value"}`` each."""
@@ -40,6 +42,8 @@ class Calendar:
         }
         if page.canary is not None:
             self._jobs["canary"] = page.canary
+        if desk.site.site.calendar == "china":
+            self._jobs[_HOLIDAYS] = CanaryPage(tell=_who_gets_lists(page) or tuple(desk.plan.people))
 
     def step(self, now: int) -> list[Letter]:
         """Letters of jobs that have come due; wakes the desk for the next."""
@@ -97,6 +101,10 @@ class Calendar:
         still: list[dict[str, Any]] = []
         cases: list[Case] = []
         kind = "canary"
+        if name == _HOLIDAYS:
+            if self._work.missing_year(now) is None:
+                return
+            kind = _HOLIDAYS
         if isinstance(job, DigestPage):
             kind = job.list
             if kind == "still_on":
@@ -135,6 +143,11 @@ class Calendar:
 
     def _shown(self, job: DigestPage, case: Case) -> bool:
         return _theirs(job, case.alert.get("department")) and self._desk.hidden_by(case) is None
+
+
+def _who_gets_lists(page: RoutesPage) -> tuple[str, ...]:
+    told = [name for digest in page.digests for name in digest.tell]
+    return tuple(dict.fromkeys([*told, *(page.canary.tell if page.canary is not None else ())]))
 
 
 def _theirs(job: DigestPage, department: str | None) -> bool:

@@ -116,7 +116,7 @@ class Letter(msgspec.Struct):
     person: str
     at: int
     wishes: dict[str, str]
-    kind: str = "alerts"  # or last_night, still_on, canary, test
+    kind: str = "alerts"  # or last_night, still_on, canary, holidays, test
     department: str | None = None
     more: list[str] = []  # cases that a limit held back and that are over by now
     last_today: bool = False

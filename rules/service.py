@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from building.calendar import WorkCalendar
+from building.calendar import WorkCalendar, missing_holidays
 from building.clock import Clock
 from building.errors import InputError
 from building.instants import EARLIEST, to_iso
@@ -113,6 +113,7 @@ class LiveRules:
         self.memory: Memory = self._restore()
         self.alerts: dict[str, Alert] = {alert.id: alert for alert in self.desk.open}
         self.watchers: list[Callable[[Alert], None]] = []
+        self._missing_year: int | None = None  # whose holidays are not known; said once
         self._unread = ""  # what was wrong with the last booking that was not taken
         self._saved_at = 0.0
         self._stored_open = clock.now()
@@ -139,8 +140,15 @@ class LiveRules:
     async def come_to(self, now: int) -> None:
         """Let come due what is due up to ``now`` (ms), readings or not."""
         self._mind_the_clock()
+        self._mind_the_year(now)
         await self._changed(self.engine.tick(self.memory, now))
         await self._publish(self.desk.lapse(now), now, {"who": "silence over"})
+
+    def _mind_the_year(self, now: int) -> None:
+        year, before = self._calendar.missing_year(now), self._missing_year
+        self._missing_year = year
+        if year is not None and year != before:
+            log.warning("%s", missing_holidays(year, "en"))
 
     def _mind_the_clock(self) -> None:
         """When the clock was set, nothing is known until devices speak again: no lamp burned in that time."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from building.calendar import WorkCalendar, missing_holidays
 from building.durations import format_duration
 from building.instants import from_iso
 from building.site import Site
@@ -37,6 +38,7 @@ _SAID: Final[Mapping[str, Mapping[str, str]]] = {
         "last_night": "昨夜告警清单：{count} 条", "still_on": "下班后仍未关闭：{count} 处", "none": "无",
         "canary": "绿哨每周通道测试", "canary_text": "收到这条消息说明通知通道正常，无需处理。",
         "saved": "处理后预计少浪费 {cost} {currency}。",
+        "holidays": "{year} 年节假日尚未收录",
     },
     "en": {
         "resolved": "Over: {title}", "reminder": "Still on: {title}", "standing": "Standing for over 24 h: {title}",
@@ -53,6 +55,7 @@ _SAID: Final[Mapping[str, Mapping[str, str]]] = {
         "last_night": "Alerts of last night: {count}", "still_on": "Still on after work: {count}",
         "canary": "Greenwarden's weekly test of this channel", "canary_text": "It works; there is nothing to do.",
         "saved": "Ended in time; about {cost} {currency} not wasted.",
+        "holidays": "The holidays of {year} are not known",
     },
 }  # fmt: skip
 
@@ -81,6 +84,8 @@ class Writer:
         alerts = tuple(case.alert for case, _ in found)
         if letter.kind == "canary":
             text, entries = said["canary_text"], []
+        if letter.kind == "holidays":
+            text, entries = missing_holidays(self._missing_year(now), person.language), []
         return Message(
             letter.ident, title, text, alerts[0] if alerts else {}, tuple(entries), footer, alerts,
             person.mention, person.to, person.language,
@@ -103,6 +108,8 @@ class Writer:
         said = _SAID[person.language]
         if letter.kind == "canary":
             return said["canary"]
+        if letter.kind == "holidays":
+            return said["holidays"].format(year=self._missing_year(letter.at))
         if letter.kind != "alerts":
             return said[letter.kind].format(count=len(found) + len(letter.still))
         if len(found) == 1:
@@ -111,6 +118,11 @@ class Writer:
         place = (department.name or department.id) if department is not None else said["building"]
         over = all(wish == "resolved" for _, wish in found)
         return said["many_over" if over else "many"].format(place=place, count=len(found))
+
+    def _missing_year(self, now: int) -> int:
+        """The letter was made because there is one; next year, should the site have learned it since."""
+        calendar = WorkCalendar(self._site)
+        return calendar.missing_year(now) or calendar.local_date(now).year + 1
 
     def _footer(self, letter: Letter, cases: Mapping[str, Case], person: Person) -> tuple[str, ...]:
         said = _SAID[person.language]

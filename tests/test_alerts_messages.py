@@ -155,6 +155,27 @@ def test_the_canary_comes_once_a_week() -> None:
     ]
 
 
+def test_while_the_next_years_holidays_are_missing_december_mondays_say_so_to_those_who_get_lists() -> None:
+    desk, jobs = calendar()
+    told = lists(desk, jobs, "2089-11-21 00:00", "2089-12-14 00:00", HOUR)
+    assert [line for line in told if "holidays" in line] == [
+        f"{day} 09:00 holidays {person} 0"
+        for day in ("11-21", "11-28", "12-05", "12-12")
+        for person in ("keeper", "duty")
+    ]
+    desk, jobs = calendar()
+    assert not [line for line in lists(desk, jobs, "2025-11-21 00:00", "2026-01-14 00:00", HOUR) if "holidays" in line]
+
+
+def test_the_word_about_missing_holidays_names_the_year_and_the_way_out() -> None:
+    desk, jobs = calendar()
+    jobs.step(local("2090-01-01 00:00"))
+    letters = [letter for letter in jobs.step(local("2090-01-02 09:00")) if letter.kind == "holidays"]
+    message = Writer(desk.site).write(letters[0], desk.cases, desk.plan.people["keeper"])
+    assert message.title == "2090 年节假日尚未收录"
+    assert "extra_holidays" in message.text
+
+
 def test_a_list_that_came_due_while_the_program_was_off_is_made_up_for_within_two_hours_and_not_later() -> None:
     still = [{"device": "ac-301", "zone": "301", "department": "finance", "quantity": "running", "value": 1.0}]
     for back_at, expected in (("2026-07-01 19:55", 2), ("2026-07-01 20:05", 0)):

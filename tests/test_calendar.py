@@ -5,13 +5,17 @@ The days of 2026 are those of the State Council's notice of 4 November 2025 abou
 
 from __future__ import annotations
 
+import json
 from datetime import date, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from building.calendar import WorkCalendar
+from collector.storing.service import STATUS_FILE
+from greenwarden.status import show_status
 from tests.site_parts import local, site_of
 
 CHINA = WorkCalendar(site_of("site: {name: a}"))
@@ -103,6 +107,38 @@ def test_an_unknown_year_counts_by_weekday_and_is_named() -> None:
     assert calendar.unknown_years == {2090}
 
 
+@pytest.mark.parametrize(
+    ("moment", "year"),
+    [
+        ("2025-12-15 09:00", None),
+        ("2026-11-30 23:59", None),
+        ("2089-12-01 00:00", 2089),  # the present year is told before the next
+        ("2090-06-15 12:00", 2090),
+    ],
+)
+def test_a_year_without_holidays_is_missing_in_it_and_in_the_december_before(moment: str, year: int | None) -> None:
+    assert WorkCalendar(site_of("site: {name: a}")).missing_year(local(moment)) == year
+
+
+def test_in_december_the_year_after_the_last_that_is_known_is_missing_and_not_in_november() -> None:
+    calendar = WorkCalendar(site_of("site: {name: a}"))
+    last = next(year for year in range(2025, 2100) if calendar.missing_year(local(f"{year + 1}-01-01 00:00")))
+    assert calendar.missing_year(local(f"{last}-11-30 23:59")) is None
+    assert calendar.missing_year(local(f"{last}-12-01 00:00")) == last + 1
+
+
+def test_a_site_that_lists_a_whole_years_holidays_or_keeps_none_misses_no_year() -> None:
+    days = ", ".join(f"2090-05-{day:02}" for day in range(1, 12))
+    listed = WorkCalendar(site_of(f"site: {{extra_holidays: [{days}]}}"))
+    assert (listed.missing_year(local("2090-03-01 00:00")), listed.missing_year(local("2091-03-01 00:00"))) == (
+        None,
+        2091,
+    )
+    one = WorkCalendar(site_of("site: {extra_holidays: [2090-05-01]}"))
+    assert one.missing_year(local("2090-03-01 00:00")) == 2090
+    assert WorkCalendar(site_of("site: {calendar: none}")).missing_year(local("2090-03-01 00:00")) is None
+
+
 def test_without_the_official_calendar_only_the_weekday_counts() -> None:
     calendar = WorkCalendar(site_of("site: {calendar: none}"))
     assert calendar.is_workday(date(2026, 10, 1))
@@ -171,3 +207,15 @@ def test_the_state_holds_from_since_to_next_change_and_differs_outside(
     assert calendar.is_working(since, zone) == calendar.is_working(change - 1, zone) == state
     assert calendar.is_working(since - 1, zone) == calendar.is_working(change, zone) == (not state)
     assert calendar.next_change(since, zone) == change
+
+
+def test_status_says_that_holidays_are_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "devices.yaml"
+    file.write_text("version: 1\nsite: {name: a}\n", encoding="utf-8")
+    (tmp_path / "data").mkdir()
+    state = {"at": 0, "running": False, "away": None, "queued": 0, "bytes": 0, "written": 0, "hours": 0}
+    (tmp_path / "data" / STATUS_FILE).write_text(json.dumps(state), encoding="utf-8")
+    show_status(file, as_json=True, now=local("2090-03-01 00:00"))
+    assert json.loads(capsys.readouterr().out)["missing_holidays"] == 2090
+    show_status(file, as_json=False, now=local("2090-03-01 00:00"))
+    assert "2090" in capsys.readouterr().out

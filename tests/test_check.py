@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from building.instants import from_iso
+from greenwarden.checking import check_site
 from tests.parts import ROOT
 
 SITE = """\
@@ -54,3 +56,19 @@ def test_a_line_that_is_too_full_is_told_with_the_way_out(tmp_path: Path, langua
 @pytest.mark.parametrize(("language", "right"), [("en", "devices.yaml is right."), ("zh", "devices.yaml 无误。")])
 def test_it_says_that_the_file_is_right_in_the_sites_language(tmp_path: Path, language: str, right: str) -> None:
     assert right in checked(tmp_path, language=language)
+
+
+@pytest.mark.parametrize(("language", "sentence"), [("en", "of 2090 are not known"), ("zh", "2090 年的节假日")])
+def test_holidays_that_are_not_known_are_told_with_the_way_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], language: str, sentence: str
+) -> None:
+    checked(tmp_path, language=language)
+    now = from_iso("2090-03-01T00:00:00+08:00")
+    check_site(tmp_path / "devices.yaml", as_json=False, now=now)
+    told = "".join(capsys.readouterr().out.split("\n"))
+    assert sentence in told
+    assert "extra_holidays" in told
+    check_site(tmp_path / "devices.yaml", as_json=True, now=now)
+    assert json.loads(capsys.readouterr().out)["missing_holidays"] == 2090
+    check_site(tmp_path / "devices.yaml", as_json=True, now=from_iso("2026-03-01T00:00:00+08:00"))
+    assert json.loads(capsys.readouterr().out)["missing_holidays"] is None
