@@ -32,6 +32,8 @@ from rules.catalogue import CATALOGUE
 
 MINUTE: Final = 60_000
 MERGE: Final = 60 * MINUTE
+WITHIN: Final = 48 * 60 * MINUTE  # in which a leak is to be found
+DAY: Final = 24 * 60 * MINUTE
 _HINTS: Final = re.compile(r", (every|reports|litres_per_pulse): [\w.]+")
 
 
@@ -113,17 +115,34 @@ def alarms_of(path: Path, last: int) -> list[Alarm]:
     return merged(found)
 
 
-def run(folder: Path, measured: Measured, *, bare: bool) -> tuple[list[Label], list[Alarm]]:
+class Ran(NamedTuple):
+    """What came of one set; ``days``: of all devices together, from the first to the last reading of each."""
+
+    labels: list[Label]
+    alarms: list[Alarm]
+    days: float
+
+
+def days_of(parts: Iterable[Part]) -> float:
+    spans: dict[str, tuple[float, float]] = {}
+    for part in parts:
+        first, last = spans.get(part.device, (np.inf, -np.inf))
+        spans[part.device] = (min(first, part.times.min()), max(last, part.times.max()))
+    return float(sum(last - first for first, last in spans.values())) * 1000 / DAY
+
+
+def run(folder: Path, measured: Measured, *, bare: bool) -> Ran:
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         site, readings = write_set(folder, measured, place, bare=bare)
         alerts = place / "alerts.jsonl"
         replay_file(site, readings, alerts, as_json=True)
         last = max(int(part.times.max() * 1000) for part in measured.parts(folder))
-        return labels_of(folder, measured), alarms_of(alerts, last)
+        return Ran(labels_of(folder, measured), alarms_of(alerts, last), days_of(measured.parts(folder)))
 
 
-def report(measured: Measured, labels: list[Label], alarms: list[Alarm], *, details: bool) -> None:
+def report(measured: Measured, ran: Ran, *, details: bool) -> None:
+    labels, alarms = ran.labels, ran.alarms
     zone = ZoneInfo(measured.tz)
     names = dict.fromkeys((label.rule, label.name, label.kind) for label in labels)
     labelled = {rule for rule, _, _ in names}
@@ -139,6 +158,10 @@ def report(measured: Measured, labels: list[Label], alarms: list[Alarm], *, deta
         if floor is not None:
             long = Score([label for label in own.labels if label.end - label.start >= floor * MINUTE], own.alarms)
             show(measured, rule, f"  of them >= {floor:g} min", long, len(false))
+        if rule == "water_leak":
+            soon = sum(delay * MINUTE <= WITHIN for delay in own.delays())
+            each = f"{1000 * len(false) / ran.days:.2f} false per 1,000 meter-days"
+            print(f"{'':28} {rule:20} found within 48 h {soon} of {len(own.labels)}; {each}")
         if details:
             for word, stretches in (("missed", [x for x in own.labels if x not in own.found()]), ("false", false)):
                 for one in stretches[:12]:
@@ -146,9 +169,10 @@ def report(measured: Measured, labels: list[Label], alarms: list[Alarm], *, deta
                     print(f"    {word:7} {rule:18} {one.unit:8} {span[0]} .. {span[1]}")
     for rule in CATALOGUE:
         others = [alarm for alarm in alarms if alarm.rule == rule]
-        if rule not in labelled and others:
+        if rule not in labelled and (others or rule in measured.free):
             units = len({alarm.unit for alarm in others})
-            print(f"{measured.name:28} {rule:20} no labels; {len(others)} alarms of {units} units")
+            each = f" in {ran.days:,.0f} meter-days" if rule == "water_leak" else ""
+            print(f"{measured.name:28} {rule:20} no labels; {len(others)} alarms of {units} units{each}")
             if details:
                 for one in others[:12]:
                     span = (to_iso(one.start, zone)[:19], to_iso(one.end, zone)[:19])
@@ -176,8 +200,7 @@ def main() -> None:
         sys.exit(f"{folder} holds no labels_events.csv; give the folder of the measured sets")
     for measured in SETS:
         if not words[1:] or measured.name in words[1:]:
-            labels, alarms = run(folder, measured, bare="--bare" in sys.argv)
-            report(measured, labels, alarms, details="--details" in sys.argv)
+            report(measured, run(folder, measured, bare="--bare" in sys.argv), details="--details" in sys.argv)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,9 @@ _SLOWEST: Final = 5.0  # L/h; what runs slower than this is not told from use by
 _UNSEEN: Final = 2
 _SEEN: Final = 5 * MINUTE  # readings of a counter further apart do not show whether water ran all the time
 _LONGEST_PAUSE: Final = 6 * HOUR
+_ALIKE: Final = 0.25  # part by which the lowest flow of a leak may differ from one hour to the next
+_OFTEN: Final = 0.25  # part of the day in which nobody uses water, so that a leak runs alone: some hours of the night
+_MOST_STRETCHES: Final = 64  # two days of stretches, so that one hour of long ago does not decide
 
 
 def risen(number: float, seen: float, peak: float | None) -> tuple[float, float | None]:
@@ -132,8 +135,9 @@ class Ceaseless(Lasting):
     A pause is proved by readings that show no step for so long; a gap in the readings proves nothing.
     """
 
-    __slots__ = ("began", "due", "last", "least", "pause", "peak", "running", "seen", "volume")
-    STATE: ClassVar = ("last", "began", "seen", "running", "least", "peak", "due")
+    __slots__ = ("began", "drawn", "due", "last", "least", "mark", "pause", "peak", "rates", "running", "seen",
+                 "volume")  # fmt: skip
+    STATE: ClassVar = ("last", "began", "seen", "running", "least", "peak", "due", "mark", "drawn", "rates")
 
     def __init__(self, memory: Timeline, volume: Signal, pause: int) -> None:
         super().__init__(memory, 3)
@@ -147,6 +151,22 @@ class Ceaseless(Lasting):
         self.due = NEVER  # of the next look
         self.least: float | None = None  # L/h, the slowest that it ever was since
         self.running: bool | None = None
+        self.mark = NEVER  # the step at which the present stretch began
+        self.drawn = 0.0  # litres since
+        self.rates: list[list[float]] = []  # L/h and how far off that may be, by stretches no shorter than a pause
+
+    @property
+    def steady(self) -> bool:
+        """Whether the lowest flow keeps coming back alike, as a leak's does; that of many people's use does not.
+
+        Where the pulses are too coarse, or the readings too far apart, to tell the lowest rate from half of it, the
+        same rate again says nothing.
+        """
+        if not self.rates:
+            return False
+        low, apart = min(self.rates)
+        top = low + max(apart, _ALIKE * low)
+        return apart <= low / 2 and sum(rate <= top for rate, _ in self.rates) >= _OFTEN * len(self.rates)
 
     def wake(self, moment: int) -> None:
         """The time for a step is over; only a reading since then proves that none came."""
@@ -182,7 +202,7 @@ class Ceaseless(Lasting):
             self.tell(moment)
         elif self.seen is None:
             self.seen, self.last, self.running = self.volume.number, moment, None
-            self.began, self.least = moment, None
+            self._begin(moment)
             self._look(moment + self.pause)
         elif self.volume.number < self.seen:  # a counter that steps back a little does not prove a pause
             self.peak = self.seen if self.peak is None else self.peak
@@ -199,14 +219,29 @@ class Ceaseless(Lasting):
         elapsed = max(moment - self.last, 1)
         unseen = moment - self.volume.before
         if self.running is False or unseen >= _UNSEEN * self.pause:  # what was not seen proves nothing
-            self.began, self.least = moment, None
+            self._begin(moment)
         else:
             rate = litres * HOUR / elapsed
             self.least = rate if self.least is None else min(self.least, rate)
+            self._draw(litres, moment)
         self.running = True
         self.seen, self.last = self.volume.number, moment
         self._look(moment + self.pause)
         self.tell(moment)
+
+    def _begin(self, moment: int) -> None:
+        self.began = self.mark = moment
+        self.least, self.drawn, self.rates = None, 0.0, []
+
+    def _draw(self, litres: float, moment: int) -> None:
+        """Count what ran to the present stretch, and close it when it is as long as a pause."""
+        self.drawn += litres
+        elapsed = moment - self.mark
+        if elapsed >= self.pause and self.drawn > 0:
+            device, rate = self.volume.track.device, self.drawn * HOUR / elapsed
+            apart = min((device.litres_per_pulse or 1.0) / self.drawn, 2 * device.every / elapsed)
+            self.rates = [*self.rates, [rate, rate * apart]][-_MOST_STRETCHES:]
+            self.mark, self.drawn = moment, 0.0
 
     def _paused(self, moment: int) -> None:
         if self.running is not False:

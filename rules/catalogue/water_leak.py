@@ -1,4 +1,9 @@
-"""Water that never stops."""
+"""Water that never stops.
+
+A day without a pause is a leak until explained; some wait two days (alarms of water companies). Here a day is enough
+where the lowest flow is steady, hour by hour; where it wanders, people may just have been up, and half a day more is
+waited.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +11,7 @@ from building.site import Device
 from rules.bench import Bench
 from rules.catalogue.page import Condition, Evidence, Parameter, Rule, Text, Truth, Values, after, either
 from rules.catalogue.tap_left_running import applies
+from rules.cells import NEVER
 from rules.learning import NightFlow
 from rules.metering import Used
 from rules.water import HOUR
@@ -31,10 +37,17 @@ def wire(bench: Bench, device: Device, values: Values) -> Condition:
             return min(night.began, bench.memory.now - int(values["after"]))
         return flow.heard if by_flow() else ceaseless.began
 
+    def wait() -> int:
+        """A steady lowest flow is a leak after a day; in a busy house it takes longer to be sure."""
+        return int(values["after"] if ceaseless.steady else max(values["after"], values["uneven_after"]))
+
     def proved() -> int:
         if by_flow() or night.over:
             return bench.memory.now
-        return ceaseless.last if ceaseless.last - ceaseless.began >= values["after"] else 0
+        return ceaseless.last if ceaseless.last - ceaseless.began >= wait() else 0
+
+    def sure() -> int:
+        return NEVER if by_flow() or night.over else ceaseless.began + wait()
 
     def spent(since: int, moment: int) -> Used:
         """The slowest rate seen, all the time: what is above it may have been use."""
@@ -43,7 +56,7 @@ def wire(bench: Bench, device: Device, values: Values) -> Condition:
 
     return Condition(
         lambda: either(unceasing(), night.over or False), (flow, ceaseless, night), (flow, ceaseless.volume),
-        began=began, proved=proved, spent=spent, facts=lambda: {"slowest": ceaseless.least, **night.facts()},
+        began=began, proved=proved, sure=sure, spent=spent, facts=lambda: {"slowest": ceaseless.least, **night.facts()},
     )  # fmt: skip
 
 
@@ -69,6 +82,10 @@ RULE = Rule(
     severity="critical",
     parameters=(
         after(24 * 60, Text("用水不停多久后告警", "How long there must be no pause")),
+        Parameter(
+            "uneven_after", "ms", 36 * 3_600_000.0, 1000.0, 7 * 24 * 3_600_000.0,
+            Text("最小流量不平稳（像是有人在用）时，多久后告警", "The same where the lowest flow is uneven, like use"),
+        ),
         Parameter(
             "pause", "ms", 50 * 60_000.0, 600_000.0, 12 * 3_600_000.0,
             Text("停水多久才算停过", "What counts as a pause"),
