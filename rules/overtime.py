@@ -16,7 +16,7 @@ import msgspec
 from building.errors import InputError
 from building.instants import from_iso, to_iso
 from building.site import DAY, Overtime, Site
-from rules.cells import Memory
+from rules.memory import Memory
 
 LARGEST: Final = 4096
 """Bytes of a message that is read at all."""

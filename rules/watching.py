@@ -74,7 +74,8 @@ class Watch(Cell):
 
     def resume(self, moment: int) -> None:
         if self.phase == PENDING and not self.unknown_since:
-            self.wake_at(self.due)
+            if self.condition.proved is None or self.due > moment:  # else who brings the proof wakes it
+                self.wake_at(self.due)
         elif self.phase == FIRING and self.ending:
             self.wake_at(max(self.ending + self.clear, moment + 1))
 

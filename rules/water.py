@@ -90,20 +90,36 @@ class Steps(Lasting):
 
 
 class Flowing(Lasting):
-    """Whether water runs, told by its flow; a dip shorter than ``pause`` ms is no break."""
+    """Whether water runs, told by its flow; a dip shorter than ``pause`` ms is no break.
 
-    __slots__ = ("began", "flow", "limit", "pause", "running", "until")
+    ``proved`` is until when readings show it: a meter that speaks every second while water runs, and else every few
+    minutes, has stopped long before its last word is too old to be believed. From ``after`` ms on it is looked at
+    again and again, so that a rule that waits for the proof hears of it.
+    """
+
+    __slots__ = ("after", "began", "flow", "limit", "pause", "running", "tempo", "until")
     STATE: ClassVar = ("began", "running", "until")
 
-    def __init__(self, memory: Timeline, flow: Signal, limit: float, pause: int) -> None:
+    def __init__(self, memory: Timeline, flow: Signal, limit: float, pause: int, after: int) -> None:
         super().__init__(memory, 3)
         self.flow = flow
         self.limit = limit
         self.pause = pause
+        self.after = after
+        self.tempo = min(flow.track.device.every, MINUTE)
         self.began = NEVER
         self.running: bool | None = None
         self.until = NEVER  # when a dip will have become a break
         flow.listeners.append(self)
+
+    @property
+    def proved(self) -> int:
+        """Until when it is sure to have run; what speaks on change only runs until it says otherwise."""
+        if self.flow.track.on_change:
+            return self.memory.now
+        if self.memory.history is not None:
+            self.memory.history.catch_up(self.flow, self.memory.now)
+        return self.flow.heard + self.tempo
 
     def hear(self, moment: int) -> None:
         if self.flow.unknown:
@@ -114,19 +130,24 @@ class Flowing(Lasting):
             self.running, self.until = True, NEVER
         elif self.running and moment < self.flow.before + self.pause:
             self.until = self.flow.before + self.pause
-            self.wake_at(self.until)
         elif self.until == NEVER or moment >= self.until:
             self.running, self.until = False, NEVER
+        self.resume(moment)
         self.tell(moment)
 
     def wake(self, moment: int) -> None:
         if self.until != NEVER and moment >= self.until and not self.flow.unknown:
             self.running, self.until = False, NEVER
-            self.tell(moment)
+        self.resume(moment)
+        self.tell(moment)
 
     def resume(self, moment: int) -> None:
         if self.until != NEVER:
             self.wake_at(max(self.until, moment + 1))
+        elif self.running:
+            step = max(self.tempo // 2, 1000)
+            looks = max(0, moment - self.began - self.after) // step + 1
+            self.wake_at(self.began + self.after + looks * step)
 
 
 class Ceaseless(Lasting):

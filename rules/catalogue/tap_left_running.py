@@ -16,12 +16,13 @@ def applies(device: Device) -> bool:
 def wire(bench: Bench, device: Device, values: Values) -> Condition:
     """From the flow where the meter tells it, else from the steps of its volume counter.
 
-    Between two steps of a counter nothing is known, so the count then runs from step to step: two steps closer than
+    Either way it is raised only when readings prove that it ran so long, not when a meter fell silent over it. Between
+    two steps of a counter nothing is known, so the count then runs from step to step: two steps closer than
     the limit allows prove that water ran between them.
     """
     limit = values["flow_above"]
     flow = bench.signal(device, "flow", bench.above(limit), summed=True)
-    flowing = Flowing(bench.memory, flow, limit, int(values["pause"]))
+    flowing = Flowing(bench.memory, flow, limit, int(values["pause"]), int(values["after"]))
     bench.memory.keep(device.zone, f"flowing|{device.id}", flowing)
     steps = bench.steps(device, limit)
 
@@ -32,7 +33,7 @@ def wire(bench: Bench, device: Device, values: Values) -> Condition:
         return flowing.began if flow.spoken else steps.began
 
     def proved() -> int:
-        return bench.memory.now if flow.spoken else steps.last
+        return flowing.proved if flow.spoken else steps.last
 
     def head() -> float:
         return 0.0 if flow.spoken else steps.step
