@@ -93,6 +93,14 @@ class AlertDesk:
         """Alerts not yet over, oldest first."""
         return sorted((alert for _, alert in self._open.values()), key=lambda alert: (alert.raised, alert.id))
 
+    def changed(self, ident: str) -> int:
+        """When the open alert ``ident`` took on its present state (ms). Raises KeyError when none has that id."""
+        for key, (_, alert) in self._open.items():
+            if alert.id == ident:
+                mark = self._marks.get(key)
+                return alert.raised if mark is None else mark.at
+        raise KeyError(ident)
+
     def take(self, findings: Iterable[Finding]) -> list[Alert]:
         """Raise and resolve. A finding told twice (after a restart) raises no second alert."""
         changed = []

@@ -185,10 +185,13 @@ class LiveRules:
         if self._store_alerts is None or now < self._stored_open + _STORE_OPEN_EVERY:
             return
         self._stored_open = now
-        records = list(self.fresh().values())
+        records = [self._with_change(record, self.desk.changed(ident)) for ident, record in self.fresh().items()]
         if records:
-            changed = to_iso(now, self.site.site.tz)
-            await self._store_alerts([{**record, "changed": changed} for record in records])
+            await self._store_alerts(records)
+
+    def _with_change(self, record: Json, at: int) -> Json:
+        """A store keeps one point per change; one that comes again under the same instant replaces it."""
+        return {**record, "changed": to_iso(at, self.site.site.tz)}
 
     async def _catch_up(self) -> None:
         """Take from the store what came after the memory was saved, perhaps by a program that was killed."""
@@ -272,11 +275,13 @@ class LiveRules:
         records = [alert.to_json() for alert in changed]
         await self._teller.tell(records)
         rows: list[tuple[str, int, str, Json]] = []
+        for_store: list[Json] = []
         for alert, record in zip(changed, records, strict=True):
             before = self.alerts.get(alert.id)
             self.alerts[alert.id] = alert
             self._forget_old()
             at = now if now is not None else alert.ended if alert.ended is not None else alert.raised
+            for_store.append(self._with_change(record, at))
             step = {"from": "pending" if before is None else before.state, "to": alert.state}
             rows.append(("alerts", at, alert.id, record))
             moment = to_iso(at, self.site.site.tz)
@@ -286,7 +291,7 @@ class LiveRules:
                 watcher(alert)
         await asyncio.to_thread(self._keeper.keep, {}, rows)
         if self._store_alerts is not None:
-            await self._store_alerts(records)
+            await self._store_alerts(for_store)
 
     def _forget_old(self) -> None:
         """``alerts`` is for whoever looks on; the history of all is on disk."""

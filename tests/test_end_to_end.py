@@ -111,7 +111,5 @@ async def test_with_influxdb_away_for_half_the_story_the_alert_still_goes_out_an
     assert [alert["state"] for alert in posted] == ["firing", "resolved"]
     (counted,) = influxd.query('SELECT count("active_power") FROM "electricity" WHERE "device" = \'light-301\'')
     assert counted["count"] >= 125  # every 30 s for 65 minutes; the database was away for 40 of them
-    states = [row["state"] for row in influxd.query('SELECT "state" FROM "alert"')]
-    assert states[0] == "firing"
-    assert states.count("resolved") == 1  # what it has cost by then is told every quarter of an hour in between
-    assert states[-1] == "resolved"
+    told = influxd.query('SELECT "state" FROM "alert"')
+    assert [row["state"] for row in told] == ["firing", "resolved"]  # one point for each change
