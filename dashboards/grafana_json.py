@@ -313,6 +313,7 @@ def _custom(panel: Panel) -> Json:
         case "lines":
             return {
                 "drawStyle": "line",
+                "lineInterpolation": "stepAfter" if panel.stepped else "linear",
                 "lineWidth": 1,
                 "fillOpacity": 25 if panel.stacked else 8 if panel.low == 0 else 0,
                 "showPoints": "never",

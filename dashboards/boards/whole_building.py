@@ -49,7 +49,7 @@ _TOTALS: Final = (
     ),
     Panel(
         "stat",
-        Text("费用", "Cost"),
+        Text("电费与水费", "Energy and water"),
         Text("所选时间内的电费与水费。", "Cost of energy and water in the time shown."),
         (Query(f'SELECT sum("cost") {intervals("site", "1h")}'),),
         4,
