@@ -300,6 +300,7 @@ class Link(_Frozen):
     client_id: str | None = None
     version: Literal["3.1.1", "5"] = "3.1.1"
     will: str | None = None  # topic on which the broker says that the collector is online or offline
+    discovery: bool = False  # take up devices that announce themselves for Home Assistant
     in_flight: Annotated[int, Field(ge=1, le=64)] = 1
     timeout: Period = 1000
     pause: Duration = 0  # quiet time between two requests
@@ -557,6 +558,14 @@ class Site(_Frozen):
     @cached_property
     def department(self) -> Mapping[str, Department]:
         return {department.id: department for department in self.departments}
+
+    def adopt(self, device: Device) -> None:
+        """From now on know a device that made itself known while the program runs; ``devices`` are those of the file.
+
+        So the store has its kind and name. Rules are made of the file, and hold for what stands there.
+        """
+        assert isinstance(self.device, dict)
+        self.device[device.id] = device
 
     def department_of(self, device: Device) -> str | None:
         """Who answers for a device: its own department, else its zone's."""

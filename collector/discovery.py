@@ -37,6 +37,8 @@ _STEP: Final = re.compile(r"\.(\w+)|\[['\"]([^'\"]+)['\"]\]")
 _WHOLE: Final = re.compile(r"\{\{\s*value\s*(?:\|\s*[a-z_]+(?:\([^)]*\))?\s*)*\}\}")
 _LARGEST: Final = 64 * 1024  # bytes of one announcement
 
+_LONGEST_TOPIC: Final = 500  # characters
+
 _SENSORS: Final = {
     "energy": "energy_import", "power": "active_power", "voltage": "voltage", "current": "current",
     "power_factor": "power_factor", "frequency": "frequency", "water": "volume", "volume": "volume",
@@ -63,15 +65,15 @@ class Entity(NamedTuple):
     @property
     def state_topic(self) -> str | None:
         """Where its value is published."""
-        return _text(self.config.get("state_topic"))
+        return _topic(self.config.get("state_topic"))
 
     @property
     def availability_topic(self) -> str | None:
         """Where it says whether it is there: the first, where several are named."""
         several = self.config.get("availability")
         if isinstance(several, list) and several and isinstance(several[0], dict):
-            return _text(_spelled(several[0], _SHORT).get("topic"))
-        return _text(self.config.get("availability_topic"))
+            return _topic(_spelled(several[0], _SHORT).get("topic"))
+        return _topic(self.config.get("availability_topic"))
 
     @property
     def device(self) -> str:
@@ -124,8 +126,11 @@ def _based(value: Any, base: str) -> Any:
     return value[:-1] + base if value.endswith("~") else value
 
 
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+def _topic(value: object) -> str | None:
+    """A topic of one device; None for what could be a thousand topics, or none."""
+    if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_TOPIC or set("+#{}\0") & set(value):
+        return None
+    return None if value.startswith("$") else value
 
 
 # -- a page for a device ----------------------------------------------------------------------------------------------
@@ -220,7 +225,7 @@ def _climate(entity: Entity) -> Iterable[_Value]:
         ("setpoint", "temperature_state_topic", "temperature_state_template"),
         ("temperature", "current_temperature_topic", "current_temperature_template"),
     ):
-        topic, path = _text(config.get(key)), _path(config.get(template))
+        topic, path = _topic(config.get(key)), _path(config.get(template))
         if topic is None or path is None:
             continue
         where: dict[str, Any] = {"path": path} if path else {}

@@ -13,6 +13,8 @@ from building.durations import format_duration
 from building.errors import BadFrame, LinkDown
 from building.readings import Flaw, Grade, Quality, Reading, no_answer, with_flaws
 from building.site import Device
+from collector.discovery import TOPICS
+from collector.finding import Finder
 from collector.health import DeviceHealth, LinkHealth
 from collector.links.mqtt import Batch, Message, MqttLink
 from collector.payloads import Decoded, PayloadDecoder, topics_of
@@ -39,6 +41,13 @@ class _Route(NamedTuple):
     health: DeviceHealth
 
 
+class Finding(NamedTuple):
+    """What it takes to take up devices that announce themselves; ``known`` makes one known to the house."""
+
+    finder: Finder
+    known: Callable[[Device], DeviceHealth]
+
+
 class MqttListener:
     """Turns the messages of one link into readings of its devices."""
 
@@ -51,8 +60,12 @@ class MqttListener:
         health: LinkHealth,
         kept: Kept | None = None,
         notes: Notes | None = None,
+        finding: Finding | None = None,
     ) -> None:
-        """``kept(since)`` gives readings that are safe on disk since an instant, from before this start too."""
+        """``kept(since)`` gives readings that are safe on disk since an instant, from before this start too.
+
+        ``finding`` is for a broker whose devices may announce themselves.
+        """
         self._notes = notes or {}
         self._ident = ident
         self._clock = clock
@@ -66,14 +79,18 @@ class MqttListener:
         self._told: dict[str, str] = {}  # what was said about a device's bad messages
         self._down: LinkDown | None = None
         self._tell_down = False
+        self._tz = tz
+        self._finding = finding
         for device, profile, device_health in devices:
             for topic, decoder in topics_of(profile, device, tz):
                 self._routes.setdefault(topic, []).append(_Route(decoder, device, device_health))
+        self._of_the_file = frozenset(self._routes)
+        self._found: dict[str, set[str]] = {}  # topics of devices that announced themselves
 
     @property
     def topics(self) -> list[str]:
         """What to subscribe to."""
-        return sorted({*self._routes, *self._notes})
+        return sorted({*self._routes, *self._notes, *(TOPICS if self._finding is not None else ())})
 
     async def run(self, link: MqttLink, stream: Stream) -> None:
         """Publish readings until cancelled. A batch is acknowledged when every keeper of the stream has it safe."""
@@ -84,6 +101,8 @@ class MqttListener:
                 if take is not None:
                     await take(message.payload)
             await self._pass_on(self.readings(batch), batch.acknowledge, stream)
+            if self._finding is not None:
+                self._take_up(self._finding, link)
 
     @staticmethod
     async def _pass_on(readings: list[Reading], acknowledge: Acknowledge, stream: Stream) -> None:
@@ -102,7 +121,10 @@ class MqttListener:
                 self._health.duplicates += 1
                 continue
             self._heard.append(heard)
-            for route in self._routes.get(message.topic, ()):
+            routes = self._routes.get(message.topic, ())
+            if not routes and self._finding is not None:
+                self._finding.finder.hear(message.topic, message.payload)
+            for route in routes:
                 reading = self._reading(route, message)
                 if reading is not None:
                     found.append(reading)
@@ -132,6 +154,34 @@ class MqttListener:
         reading = _dated(route, message, decoded, arrived_at)
         health.last_reading_at = max(health.last_reading_at or 0, reading.taken_at)
         return reading
+
+    # -- devices that announce themselves ------------------------------------------------------------------------------
+
+    def _take_up(self, finding: Finding, link: MqttLink) -> None:
+        """Read what newly announced devices publish, and no longer what those do that took their words back."""
+        for device, profile in finding.finder.changes():
+            routes = [] if profile is None else topics_of(profile, device, self._tz)
+            topics = {topic for topic, _ in routes}
+            if topics & self._of_the_file:
+                continue  # it stands in devices.yaml, with a page of its own
+            before = self._found.pop(device.id, set())
+            for topic in before:
+                self._routes[topic] = [route for route in self._routes[topic] if route.device.id != device.id]
+            gone = {topic for topic in before - topics if not self._routes[topic]}
+            for topic in gone:
+                del self._routes[topic]
+            link.ignore(gone)
+            if not routes:
+                if before:
+                    log.warning("device %s on link %s no longer announces itself", device.id, self._ident)
+                continue
+            if not before:
+                log.info("device %s (%s) announced itself on link %s", device.id, device.kind, self._ident)
+            health = finding.known(device)
+            for topic, decoder in routes:
+                self._routes.setdefault(topic, []).append(_Route(decoder, device, health))
+            self._found[device.id] = topics
+            link.listen_to(topics)
 
     def _is_on_disk(self, device: str, decoded: Decoded) -> bool:
         """Whether a repeated message was kept before this start: on disk, but its acknowledgement came too late."""

@@ -15,9 +15,10 @@ from building.clock import Clock
 from building.document import Document, Where
 from building.errors import ConfigError, LinkDown
 from building.site import Device, Endpoint, Link, Site, parse_endpoint
+from collector.finding import Finder
 from collector.health import CollectorHealth, DeviceHealth, LinkHealth
 from collector.links.mqtt import Access, MqttLink
-from collector.listening import Kept, MqttListener, Notes
+from collector.listening import Finding, Kept, MqttListener, Notes
 from collector.polling import LinkPoller
 from collector.profiles import Profile, load_profile
 from collector.stations import SPOKEN, line_for
@@ -39,6 +40,8 @@ def check_links(document: Document) -> Iterable[tuple[Where, str]]:
     for where, item in document.entries("links"):
         if item.get("in_flight", 1) != 1 and not str(item.get("modbus", "")).startswith("tcp://"):
             yield (*where, "in_flight"), "several requests at once are possible over tcp:// only; leave in_flight: out"
+        if item.get("discovery") and item.get("mqtt") is None:
+            yield (*where, "discovery"), "devices announce themselves to brokers only (mqtt:); leave discovery: out"
         yield from _tls_mistakes(where, item)
         for protocol in ("modbus", "mqtt", "dlt645", "cjt188"):
             address = item.get(protocol)
@@ -90,7 +93,7 @@ class Collector:
         self._plans: list[_LinkPlan] = []
         for link in site.links:
             devices = [device for device in site.devices if device.link == link.id]
-            if not devices and not (notes and link.mqtt is not None):
+            if not devices and not link.discovery and not (notes and link.mqtt is not None):
                 continue
             self._health.links[link.id] = LinkHealth()
             known = [self._known(device, load_profile(device.profile or "", profiles_folder)) for device in devices]
@@ -102,6 +105,12 @@ class Collector:
         assert device.link is not None
         health = self._health.devices[device.id] = DeviceHealth(device.link)
         return device, profile, health
+
+    def _adopt(self, device: Device) -> DeviceHealth:
+        """A device that announced itself becomes known to the house."""
+        assert device.link is not None
+        self._site.adopt(device)
+        return self._health.devices.setdefault(device.id, DeviceHealth(device.link))
 
     def health(self) -> CollectorHealth:
         """The counters as they are now; they go on changing."""
@@ -145,8 +154,16 @@ class Collector:
 
     async def _listen(self, opening: AsyncExitStack, plan: _LinkPlan) -> list[tuple[str, Work]]:
         link, endpoint = plan.link, plan.endpoint
+        taken = frozenset(device.id for device in self._site.devices)
         listener = MqttListener(
-            link.id, plan.known, self._clock, self._site.site.tz, self._health.links[link.id], self._kept, self._notes
+            link.id,
+            plan.known,
+            self._clock,
+            self._site.site.tz,
+            self._health.links[link.id],
+            self._kept,
+            self._notes,
+            Finding(Finder(link.id, taken), self._adopt) if link.discovery else None,
         )
         changes: asyncio.Queue[LinkDown | None] = asyncio.Queue()
         assert plan.access is not None

@@ -13,7 +13,7 @@ import logging
 import random
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from types import TracebackType
@@ -162,6 +162,22 @@ class MqttLink:
         if numbers and self._socket is not None:
             self._socket.send(b"".join(puback(mid) for mid in numbers))
 
+    def listen_to(self, topics: Iterable[str]) -> None:
+        """Subscribe to further topics, now and at every reconnection."""
+        fresh = sorted(set(topics).difference(self._topics))
+        self._topics += fresh
+        if fresh and self._accepted:
+            self._subscribe(fresh)
+            self._client.loop_write()
+
+    def ignore(self, topics: Iterable[str]) -> None:
+        """No longer subscribe to these topics."""
+        gone = sorted(set(topics).intersection(self._topics))
+        self._topics = [topic for topic in self._topics if topic not in gone]
+        if gone and self._accepted:
+            self._client.unsubscribe(gone)
+            self._client.loop_write()
+
     # -- the connection -----------------------------------------------------------------------------------------------
 
     async def _keep_connected(self) -> None:
@@ -262,15 +278,18 @@ class MqttLink:
                 inbox.append(_Heard(message, session, mid))
             self._filled.set()
 
-    def _on_connect(self, client: mqtt.Client, _data: Any, _flags: Any, code: Any, _properties: Any) -> None:
+    def _subscribe(self, topics: Sequence[str]) -> None:
+        for start in range(0, len(topics), _TOPICS_AT_ONCE):
+            self._unanswered += 1
+            self._client.subscribe([(topic, 1) for topic in topics[start : start + _TOPICS_AT_ONCE]])
+
+    def _on_connect(self, _client: mqtt.Client, _data: Any, _flags: Any, code: Any, _properties: Any) -> None:
         if code.is_failure:
             self._reason = f"it refuses us ({code}); check username and password"
         else:
             self._session += 1
             self._unanswered = 0
-            for start in range(0, len(self._topics), _TOPICS_AT_ONCE):
-                self._unanswered += 1
-                client.subscribe([(topic, 1) for topic in self._topics[start : start + _TOPICS_AT_ONCE]])
+            self._subscribe(self._topics)
             if self._topics:
                 return  # let in once the broker has taken the subscriptions
             self._accepted = True
@@ -285,7 +304,7 @@ class MqttLink:
                 "the broker %s does not let us read %d of our topics; check its access list", self.address, refused
             )
         self._unanswered -= 1
-        if self._unanswered == 0:
+        if self._unanswered == 0 and not self._accepted:
             self._accepted = True
             self._changed.set()
 
