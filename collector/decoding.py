@@ -31,6 +31,7 @@ _FORMATS: Final[Mapping[str, str]] = {
     "u16": "H", "s16": "h", "u32": "I", "s32": "i", "u64": "Q", "s64": "q", "f32": "f", "f64": "d", "sm16": "H",
     "bcd16": "2s", "bcd32": "4s", "bcd64": "8s", "mod10k_32": "4s", "mod10k_48": "6s", "mod10k_64": "8s",
     "u8": "B", "dec16": "2s", "dec24": "3s", "dec32": "4s", "sdec16": "2s", "sdec24": "3s", "sdec32": "4s",
+    "text12": "12s", "text16": "16s",
 }  # fmt: skip
 _LITTLE: Final = {"CDAB": True, "DCBA": True, "ABCD": False, "BADC": False}
 _SWAPPED: Final = {"CDAB": True, "BADC": True, "ABCD": False, "DCBA": False}
@@ -181,6 +182,9 @@ class _Job:
             self.flaws[name] = NO_VALUE
 
     def _take_special(self, column: _Column, special: _Special, number: float | bytes) -> None:
+        if special.type.startswith("text") and isinstance(number, bytes):
+            self.details[column.name] = number.decode("ascii", "replace").strip("\0\t ")
+            return
         raw = _number(special.type, number, special.little)
         found: float | str | Flaw
         if raw is None:
@@ -335,8 +339,8 @@ def _bit_columns(profile: Profile, device: Device, block: Block) -> tuple[tuple[
 
 
 def _order(profile: Profile, device: Device, row: RegisterPoint) -> str:
-    if row.type in ITEM_TYPES:
-        return "ABCD"  # data items are bytes, and their order is the standard's
+    if row.type in ITEM_TYPES or row.type.startswith("text"):
+        return "ABCD"  # data items and letters are bytes, and their order is the standard's
     return row.order or device.order or profile.order
 
 

@@ -13,7 +13,7 @@ from building.clock import Clock
 from building.errors import BadFrame, GreenwardenError, LinkDown, MeterRefused, NoAnswer
 from building.site import Device
 from collector.asking import Answer, ask_device
-from collector.decoding import Decoder
+from collector.decoding import Decoder, decode_value
 from collector.links.modbus import ModbusLink
 from collector.planning import limits_of, plan, points_of
 from collector.profiles import Profile
@@ -22,6 +22,10 @@ from collector.suspecting import plausibility, suspicion
 
 ORDERS: Final = ("ABCD", "CDAB", "BADC", "DCBA")
 _LEAST_TIMEOUT: Final = 200  # ms
+_TURNABLE: Final = ("u32", "s32", "u64", "s64", "f32", "f64")
+_FEWEST_VOTES: Final = 2
+_SMALLEST_FLOAT: Final = 1e-4
+_LARGEST_FLOAT: Final = 1e10
 _STEP: Final = 50  # ms; what suggestions are rounded up to
 
 
@@ -73,7 +77,9 @@ async def examine(
                 continue
             times.append((time.monotonic() - began) * 1000)
     answer = await _answer(line, device, profile, clock) if times else None
-    advice = [*_line_advice(asked, times, errors, waits, last), *_value_advice(device, profile, answer)]
+    advice = _line_advice(asked, times, errors, waits, last)
+    if answer is not None and (doubt := doubt_about(device, profile, answer)):
+        advice.append(doubt)
     return Findings(device.id, asked, tuple(times), dict(errors), answer, tuple(advice))
 
 
@@ -117,31 +123,76 @@ def _rounded(worst: float) -> int:
     return max(_LEAST_TIMEOUT, math.ceil(3 * worst / _STEP) * _STEP)
 
 
-def _value_advice(device: Device, profile: Profile, answer: Answer | None) -> list[str]:
-    if answer is None:
-        return []
+def doubt_about(device: Device, profile: Profile, answer: Answer) -> str:
+    """What is probably set wrong for ``device``, by what it said; empty when nothing is."""
     doubt = suspicion(answer.reading.values)
-    if not doubt:
-        return []
-    order = better_order(device, profile, answer)
-    if order is None:
-        return [doubt]
-    return [
+    used = device.order or profile.order
+    order = None
+    if doubt or len(_turned_numbers(answer, used)) >= _FEWEST_VOTES:
+        order = better_order(device, profile, answer)
+    return wrong_order(order) if order is not None else doubt
+
+
+def wrong_order(order: str) -> str:
+    """What to say of a device whose words come in ``order``, and not as its profile says."""
+    return (
         f"looks like a wrong word order: with order: {order} the values are what they should be; set it for the device"
-    ]
+    )
 
 
 def better_order(device: Device, profile: Profile, answer: Answer) -> str | None:
-    """The byte order by which the same words make sense; None when no order does, or none does better."""
+    """The byte order by which the same words make sense; None when no order does, or none does better.
+
+    Two kinds of evidence: voltages and frequencies that mains have by that order alone, and numbers whose halves show
+    that they were changed round, of which one alone proves nothing.
+    """
     used = device.order or profile.order
     blocks = [block for block, _ in answer.blocks]
+    turned = _turned_numbers(answer, used)
     best, best_score = None, plausibility(answer.reading.values)
     for order in ORDERS:
         if order == used:
             continue
-        turned = device.model_copy(update={"order": order})
-        values, _ = Decoder(profile, turned, blocks).decode([data for _, data in answer.blocks])
+        other = device.model_copy(update={"order": order})
+        values, _ = Decoder(profile, other, blocks).decode([data for _, data in answer.blocks])
         score = plausibility(values)
-        if score > best_score and not suspicion(values):
+        votes = len(turned) >= _FEWEST_VOTES and all(order in orders for orders in turned)
+        better = score > best_score or (votes and best is None and score == best_score)
+        if better and not suspicion(values):
             best, best_score = order, score
     return best
+
+
+def _turned_numbers(answer: Answer, used: str) -> list[tuple[str, ...]]:
+    """For each number of two registers or more that looks changed round in the order ``used``: the orders that cure it.
+
+    Empty as soon as as many look right as they are.
+    """
+    found: list[tuple[str, ...]] = []
+    right = 0
+    for block, data in answer.blocks:
+        for point in block.points:
+            kind = point.row.type
+            if kind not in _TURNABLE or point.row.order is not None:
+                continue
+            first = 2 * (point.address - block.address)
+            raw = data[first : first + 2 * point.row.width]
+            if not any(raw):
+                continue
+            natural = tuple(order for order in ORDERS if _natural(kind, decode_value(kind, order, raw)))
+            if used in natural:
+                right += 1
+            elif natural:
+                found.append(natural)
+    return found if len(found) > right else []
+
+
+def _natural(kind: str, number: float | None) -> bool:
+    """Whether a meter would send such a number. Of an integer in hundredths or watt-hours the low half is hardly ever
+    0 (or all ones, when negative) by chance: one time in 65536; a float of a building is neither tiny nor huge."""
+    if number is None:
+        return False
+    if kind.startswith("f"):
+        return number == 0 or _SMALLEST_FLOAT <= abs(number) <= _LARGEST_FLOAT
+    low = int(number) & 0xFFFF
+    return -0x10000 < number < 0x10000 or low not in (0, 0xFFFF)

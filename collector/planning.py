@@ -182,16 +182,24 @@ class DevicePlan(NamedTuple):
 
 _BITS: Final = 11  # of a character, with start, parity and stop
 _SHORTEST_SILENCE: Final = 1.75  # ms between two frames
+_ITEM_FRAMES: Final = {
+    "dlt645": 2 * (4 + 12 + 4),  # both ways: wake-up bytes, frame, item number
+    "cjt188": 2 * (3 + 13 + 3),  # the same, with the running number
+}
+"""Characters of question and answer but for the item's own bytes."""
 
 
 def line_ms(block: Block, baudrate: int, framing: str = "rtu") -> float:
     """Milliseconds that ``block`` takes on a serial line: question, answer and the silences after them.
 
-    ``framing`` is rtu, ascii, dlt645 or cjt188; the latter two have frames of about one size. The meter's own delay is
-    not known and not counted.
+    ``framing`` is rtu, ascii, dlt645 or cjt188. A data item comes whole, whatever part of it is wanted; of its size
+    only what the page knows of it is sure. The meter's own delay is not known and not counted.
     """
-    size = answer_size(block.function, block.length)
-    characters = {"rtu": 13 + size, "ascii": 28 + 2 * size, "dlt645": 48, "cjt188": 70}[framing]
+    if framing in _ITEM_FRAMES:
+        characters = _ITEM_FRAMES[framing] + (block.address & 0xFF) + block.length
+    else:
+        size = answer_size(block.function, block.length)
+        characters = 13 + size if framing == "rtu" else 28 + 2 * size
     character = 1000 * _BITS / baudrate
     return characters * character + 2 * max(3.5 * character, _SHORTEST_SILENCE)
 

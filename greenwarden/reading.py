@@ -11,9 +11,9 @@ from building.instants import to_iso
 from building.quantities import QUANTITIES
 from building.site import Site
 from collector.asking import Answer, read_once
+from collector.examining import doubt_about
 from collector.planning import Block, Point
-from collector.profiles import READ_ITEM
-from collector.suspecting import suspicion
+from collector.profiles import READ_ITEM, load_profile
 from greenwarden import terminal
 from greenwarden.door import open_site, profiles_folder
 
@@ -24,14 +24,17 @@ async def read_device(path: Path, device_id: str, *, as_json: bool, timeout_s: f
     """Print what the device says. Raises ConfigError for an unknown one, NoAnswer and its kin as the line does."""
     site = open_site(path)
     answer = await read_once(site, device_id, SystemClock(), profiles_folder=profiles_folder(path), patience=timeout_s)
+    device = site.device[device_id]
+    profile = load_profile(device.profile or "", profiles_folder(path))
+    doubt = doubt_about(device, profile, answer)
     if as_json:
-        terminal.emit_json(_as_json(site, answer))
+        terminal.emit_json({**_as_json(site, answer), "doubt": doubt})
         return
     at = to_iso(answer.reading.taken_at, site.site.tz)
     terminal.out.print(terminal.table(f"{answer.reading.device}  {at}", _COLUMNS, list(_rows(answer)), right=(1, 3, 4)))
     for message in answer.messages:
         terminal.say(f"{message.topic}  {message.payload[:2000].decode(errors='replace')}")
-    if doubt := suspicion(answer.reading.values):
+    if doubt:
         terminal.say(doubt)
 
 
@@ -50,7 +53,6 @@ def _as_json(site: Site, answer: Answer) -> dict[str, Any]:
         "messages": [
             {"topic": message.topic, "payload": message.payload.decode(errors="replace")} for message in answer.messages
         ],
-        "doubt": suspicion(reading.values),
     }
 
 

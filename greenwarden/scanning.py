@@ -17,6 +17,7 @@ from building.errors import BadFrame, ConfigError, LinkDown, MeterRefused, NoAns
 from building.site import Device, Endpoint, Link, parse_endpoint
 from collector.asking import ask_device
 from collector.discovery import TOPICS, Entity, page_of, read_announcement
+from collector.examining import doubt_about
 from collector.fitting import fits, is_there
 from collector.links.cjt188 import Cjt188Link
 from collector.links.dlt645 import Dlt645Link
@@ -188,10 +189,12 @@ async def _unit(
         return Found(where, "", 0.0, {}, "there, but no profile fits; write one: docs/new-meter.md", "")
     best = found[0]
     others = ", ".join(f"{fit.name} {fit.score:.0%}" for fit in found[1:3])
-    remark = suspicion(best.answer.reading.values) or (f"or {others}" if others else "")
+    page = pages[best.name]
+    seen = Device(id="seen", kind="electricity", unit=unit, litres_per_pulse=1.0)
+    remark = doubt_about(seen, page, best.answer) or (f"or {others}" if others else "")
     if best.order:
         remark = f"its words come in order {best.order}, not as the profile says"
-    kind = (pages[best.name].kinds or ("electricity",))[0]
+    kind = (page.kinds or ("electricity",))[0]
     order = f", order: {best.order}" if best.order else ""
     text = f"- {{id: {kind}-{unit}, kind: {kind}, profile: {best.name}, link: {ident}, unit: {unit}{order}}}"
     return Found(where, best.name, best.score, best.answer.reading.values, remark, text)
@@ -212,6 +215,8 @@ async def _scan_numbers(link: Link, endpoint: Endpoint, timeout_s: float, *, qui
                 progress.update(task, advance=1, description=f"asked {asked}")
                 if number is not None:
                     yield await _number(link, line, number, page, profile, kind)
+        except BadFrame as error:
+            yield Found(line.address, "", 0.0, {}, str(error), "")
         finally:
             await line.close()
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import shutil
+import struct
 import tty
 from collections import Counter
 from collections.abc import Iterator
@@ -13,6 +14,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from pymodbus import FramerType
+from pymodbus.server import ModbusSerialServer
+from pymodbus.simulator import DataType, SimData, SimDevice
 
 from building.clock import SystemClock
 from building.errors import BadFrame, LinkDown, MeterRefused, NoAnswer
@@ -264,6 +268,23 @@ async def test_registers_of_a_libmodbus_server_on_a_pty_are_read(tmp_path: Path)
             await link.close()
             server.kill()
             await server.wait()
+
+
+async def test_registers_of_a_pymodbus_server_in_ascii_are_read_over_a_pty() -> None:
+    """libmodbus and mbpoll know no ASCII; pymodbus's server does, and frames and checks by itself."""
+    with null_modem() as (ours, theirs):
+        meter_17 = SimDevice(id=17, simdata=[SimData(100, values=[230.5, -12.25], datatype=DataType.FLOAT32)])
+        server = ModbusSerialServer([meter_17], framer=FramerType.ASCII, port=theirs, baudrate=9600)
+        await server.serve_forever(background=True)
+        link = modbus_link(parse_endpoint("modbus", f"ascii://{ours}?baudrate=9600&parity=E"), timeout=2)
+        try:
+            assert struct.unpack(">2f", await link.read(17, 3, 100, 4)) == (230.5, -12.25)
+            with pytest.raises(MeterRefused) as refused:
+                await link.read(17, 3, 6000, 2)
+            assert refused.value.code == 2
+        finally:
+            await link.close()
+            await server.shutdown()
 
 
 async def test_the_emulated_bus_is_one_that_mbpoll_can_read() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from building.clock import SystemClock
-from building.errors import MeterRefused, NoAnswer
+from building.errors import BadFrame, MeterRefused, NoAnswer
 from building.readings import Reading
 from building.site import Device, Site
 from collector.links.cjt188 import Cjt188Link, encode, frames, station
@@ -113,3 +113,17 @@ def test_frames_of_other_kinds_of_meter_are_told_by_their_type() -> None:
     (frame,) = frames(cjt188_frame(0x30, NUMBER, 0xC1, b"\x1f\x90\x02\x00\x00"))
     assert frame.meter_type == 0x30
     assert frame.refused
+
+
+async def test_several_meters_on_one_line_are_told_with_the_way_out() -> None:
+    """Two answer the only wildcard there is at once: what is heard is neither."""
+    one, two = (cjt188_meter(0x10, number, TOTAL) for number in (NUMBER, "78330011223399"))
+
+    def both(question: bytes) -> bytes:
+        return bytes(a & b for a, b in zip(one(question), two(question), strict=True))
+
+    async with ItemServer(both) as server:
+        line = link(server)
+        with pytest.raises(BadFrame, match="connect one at a time, or take the numbers from their plates"):
+            assert [found async for found in line.discover()]
+        await line.close()

@@ -16,8 +16,9 @@ from building.errors import BadFrame, ConfigError
 from building.quantities import QUANTITIES
 from building.readings import Grade
 from building.site import Device
-from collector.decoding import decode_registers, decode_value
+from collector.decoding import decode_block, decode_registers, decode_value
 from collector.payloads import topics_of
+from collector.planning import identity_points
 from collector.profiles import STANDARD_MARKS, Profile, load_profile
 from tests.parts import ROOT, need_shared
 
@@ -360,3 +361,11 @@ def test_any_bytes_become_values_or_a_bad_frame(payload: bytes) -> None:
         except BadFrame:
             continue
         assert set(found.values) <= {"on", "online"}
+
+
+def test_letters_are_shown_and_are_no_quantity() -> None:
+    """A Shelly Pro 3EM says its MAC address in six registers of two letters each, whatever the order of its words."""
+    page, device = load_profile("shelly_pro3em_modbus"), Device(id="d", kind="electricity", unit=1)
+    decoded = decode_block(page, device, 4, 0, b"2CBCBBA1B2\0\0")
+    assert decoded.details == {"mac": "2CBCBBA1B2"}
+    assert [point.row.name for point in identity_points(page, device)] == ["mac"]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from functools import cache
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from building.site import Device
-from collector.planning import Block, Limits, Point, pieces, plan, plan_of, points_of, smallest
-from collector.profiles import RegisterPoint, load_profile
+from collector.planning import Block, Limits, Point, line_ms, pieces, plan, plan_of, points_of, smallest
+from collector.profiles import READ_ITEM, RegisterPoint, load_profile
 
 
 def point(address: int, kind: str = "u16", function: int = 3) -> Point:
@@ -152,3 +153,22 @@ def test_taking_blocks_apart_ends_and_loses_no_point(layout: list[tuple[int, str
                 assert all(one.length < part.length for one in smaller)
                 parts += smaller
         assert sorted(one.address for part in whole for one in part.points) == [one.address for one in block.points]
+
+
+@pytest.mark.parametrize(
+    ("framing", "address", "length", "characters"),
+    [
+        # DL/T 645: 4 wake-up bytes and 16 of the question, 4 and 16 of the answer, and the energy's four
+        ("dlt645", 0x00010000 << 8, 4, 44),
+        # CJ/T 188: 3 and 16 bytes each way, and of item 901F as far as the page reads
+        ("cjt188", 0x901F << 8, 5, 43),
+        # the second value of an item: what stands before it comes too
+        ("dlt645", (0x0201FF00 << 8) + 4, 2, 46),
+    ],
+)
+def test_a_data_item_takes_the_bytes_of_its_frames_on_the_line(
+    framing: str, address: int, length: int, characters: int
+) -> None:
+    block = Block(READ_ITEM, address, length, ())
+    character = 11 / 2400 * 1000
+    assert line_ms(block, 2400, framing) == pytest.approx(characters * character + 2 * 3.5 * character)

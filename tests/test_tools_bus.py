@@ -16,10 +16,14 @@ import yaml
 from typer.testing import CliRunner
 
 from building.clock import SystemClock
+from building.readings import with_flaws
 from building.site import Device, parse_endpoint
-from collector.examining import examine
+from collector.asking import Answer
+from collector.decoding import decode_blocks
+from collector.examining import doubt_about, examine
 from collector.fitting import fits
 from collector.links.opening import modbus_link
+from collector.planning import Block, every_point
 from collector.profiles import load_profile, profile_names
 from collector.service import Collector
 from collector.stream import Stream
@@ -203,6 +207,46 @@ async def test_doctor_has_nothing_to_say_of_a_good_meter() -> None:
 async def test_doctor_sees_a_wrong_word_order_and_names_the_right_one() -> None:
     async with MeterServer({1: swapped(SDM120)}) as server:
         assert "order: CDAB" in await advice(server)
+
+
+def said_by(name: str, blocks: list[tuple[int, int, str]], order: str | None = None) -> str:
+    """The doubt about a device of page ``name`` that answers with these words."""
+    page, device = load_profile(name), Device.model_validate({"id": "m", "kind": "electricity", "order": order})
+    words = [(function, address, bytes.fromhex(text)) for function, address, text in blocks]
+    decoded = decode_blocks(page, device, words)
+    points = every_point(page, device)
+    heard = []
+    for function, address, data in words:
+        end = address + len(data) // 2
+        inside = tuple(p for p in points if p.function == function and address <= p.address and p.end <= end)
+        heard.append((Block(function, address, len(data) // 2, inside), data))
+    return doubt_about(device, page, Answer(with_flaws("m", 0, decoded.values, decoded.flaws), tuple(heard)))
+
+
+def test_numbers_changed_round_are_seen_though_each_could_be_true() -> None:
+    """Energies of a DTSD1352, u32 in hundredths: 123.45 and 6.78 kWh, low word first, are 8090.419 and 444.334 MWh."""
+    told = said_by("acrel_dtsd1352", [(3, 0x0A, "3039 0000"), (3, 0x14, "02A6 0000")])
+    assert "order: CDAB" in told
+
+
+def test_negative_numbers_changed_round_are_seen() -> None:
+    """Powers in 0.01 W of a B23: -5.00, -4.11 and -3.00 W with the low word first."""
+    assert "order: CDAB" in said_by("abb_b23", [(3, 0x5B14, "FE0C FFFF FE65 FFFF FED4 FFFF")])
+
+
+def test_one_number_that_looks_changed_round_proves_nothing() -> None:
+    assert said_by("acrel_dtsd1352", [(3, 0x0A, "0001 0000")]) == ""
+
+
+def test_numbers_as_they_should_be_raise_no_doubt() -> None:
+    assert said_by("acrel_dtsd1352", [(3, 0x0A, "0000 3039"), (3, 0x14, "0001 0000")]) == ""
+    assert said_by("carlo_gavazzi_em340", [(3, 0, "08FD 0000 0902 0000 08F8 0000")]) == ""
+
+
+def test_a_single_voltage_or_frequency_is_enough() -> None:
+    """230.1 V in tenths, u32, changed round is 15 MV; a frequency of 50 Hz as a float is nearly nothing."""
+    assert "order: CDAB" in said_by("abb_b23", [(3, 0x5B00, "08FD 0000")])
+    assert "order: CDAB" in said_by("eastron_sdm120", [(4, 0x46, "0000 4248")])
 
 
 async def test_doctor_sees_a_silent_meter() -> None:

@@ -136,11 +136,19 @@ class Cjt188Link:
         return answer.meter_type, answer.address
 
     async def discover(self) -> AsyncIterator[tuple[str, str | None]]:
-        """The meter on the line: (what was asked, its number or None). Several at once cannot be told apart."""
+        """The meter on the line: (what was asked, its number or None).
+
+        Raises BadFrame where several answer at once: the standard has no question for a part of them.
+        """
         try:
             _, address = await self.read_address()
-        except (NoAnswer, BadFrame):
+        except NoAnswer:
             yield _ANY, None
+        except BadFrame as error:
+            raise BadFrame(
+                "several meters answer at once, or the line is disturbed; CJ/T 188 cannot ask for a part of them: "
+                f"connect one at a time, or take the numbers from their plates ({error})"
+            ) from None
         else:
             yield _ANY, address
 

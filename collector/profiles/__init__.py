@@ -31,7 +31,7 @@ Protocol = Literal["modbus", "mqtt", "dlt645", "cjt188"]
 RegisterType = Literal[
     "bit", "u16", "s16", "u32", "s32", "u64", "s64", "f32", "f64",
     "bcd16", "bcd32", "bcd64", "mod10k_32", "mod10k_48", "mod10k_64", "sm16",
-    "u8", "dec16", "dec24", "dec32", "sdec16", "sdec24", "sdec32",
+    "u8", "dec16", "dec24", "dec32", "sdec16", "sdec24", "sdec32", "text12", "text16",
 ]  # fmt: skip
 
 READ_ITEM: Final = 17
@@ -48,7 +48,7 @@ WIDTHS: Final[Mapping[str, int]] = {
     "bit": 1, "u16": 1, "s16": 1, "bcd16": 1, "sm16": 1,
     "u32": 2, "s32": 2, "f32": 2, "bcd32": 2, "mod10k_32": 2, "mod10k_48": 3,
     "u64": 4, "s64": 4, "f64": 4, "bcd64": 4, "mod10k_64": 4,
-    "u8": 1, "dec16": 2, "dec24": 3, "dec32": 4, "sdec16": 2, "sdec24": 3, "sdec32": 4,
+    "u8": 1, "dec16": 2, "dec24": 3, "dec32": 4, "sdec16": 2, "sdec24": 3, "sdec32": 4, "text12": 6, "text16": 8,
 }  # fmt: skip
 """Registers (or bits; in items, bytes) that a value of each type takes."""
 
@@ -250,6 +250,8 @@ def _row_mistakes(profile: Profile, row: RegisterPoint) -> Iterator[str]:
         yield "a row has either quantity: or name: (a helper for other rows)"
     if row.quantity:
         yield from _quantity_mistakes(row.quantity, row.unit, row.words.values())
+    if row.type.startswith("text") and not row.name:
+        yield "a text is no quantity; write name: (a detail; with group: identity, what tells devices apart)"
     helpers = {other.name for other in profile.registers if other.name}
     for helper in row.helpers:
         if helper not in helpers:
