@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import re
 import socket
 import ssl
@@ -16,6 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from building.errors import StoreAway, StoreRefused
 from building.readings import Reading
@@ -71,6 +74,36 @@ def test_numbers_that_influxdb_does_not_know_are_no_fields() -> None:
     lines.readings([plain])
     (line,) = lines.readings([odd]).decode().splitlines()
     assert line.split(" ", 1)[1] == 'voltage=1.0,quality="active_power bad: nan is not finite" 1782835200000'
+
+
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**15), 10**15)
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(("active_power", "voltage", "mode")), NUMBERS, min_size=1), min_size=1))
+def test_numbers_in_lines_made_all_at_once_are_the_very_same(values: list[dict[str, float]]) -> None:
+    """The first call meets a new device and writes line by line; from then on a batch is made all at once."""
+    lines = LineEncoder(small_site())
+    readings = [Reading("main", START + number, dict(one)) for number, one in enumerate(values)]
+    (head,) = {line.split(" ")[0] for line in lines.readings(readings).decode().splitlines()}
+    for _ in range(2):
+        found = lines.readings(readings).decode().splitlines()
+        assert {line.split(" ")[0] for line in found} == {head}
+        assert [int(line.split(" ")[2]) for line in found] == [one.taken_at for one in readings]
+        told = [[field.split("=") for field in line.split(" ")[1].split(",")] for line in found]
+        assert [{name: float(text) for name, text in fields} for fields in told] == values
+        assert [[math.copysign(1, float(text)) for _, text in fields] for fields in told] == [
+            [math.copysign(1, number) for number in one.values()] for one in values
+        ]
+
+
+def test_extreme_numbers_made_all_at_once_are_read_back_from_a_real_database(influxd: Influxd) -> None:
+    numbers = [1e22, -1e-7, 5e-324, 1.7976931348623157e308, 0.1, -0.0, 123456789.123, 4.0, 1e16, 12345678901234567.0]
+    readings = [Reading("main", START + number, {"active_power": value}) for number, value in enumerate(numbers)]
+    settings = InfluxSettings(url=influxd.url, database="extreme")
+    with InfluxStore(small_site(), settings) as store:
+        store.write(readings[:1])
+        store.write(readings)
+        assert store.read("main", "active_power", START, START + 100)[1].tolist() == numbers
 
 
 def test_a_device_that_the_site_does_not_have_is_refused() -> None:

@@ -8,13 +8,15 @@ A point: measurement = kind of device; tags site, zone, floor, department, devic
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from typing import Final
+from typing import Any, Final
+
+import msgspec
 
 from building.errors import StoreRefused
 from building.instants import from_iso
-from building.quantities import QUANTITIES, Nature
 from building.readings import GOOD, Grade, Quality, Reading
 from building.site import Device, Site
 from collector.storing.packing import StoredPoint, change_of
@@ -22,6 +24,8 @@ from collector.storing.packing import StoredPoint, change_of
 _TAG: Final = str.maketrans({",": "\\,", "=": "\\=", " ": "\\ "})
 _TEXT: Final = str.maketrans({'"': '\\"', "\\": "\\\\"})
 _PLAIN: Final = frozenset((float, int))
+_TO_FIELDS: Final = bytes.maketrans(b":", b"=")
+_AS_IT_IS: Final = re.compile(r"[A-Za-z0-9_]+", re.ASCII)
 _ALERT_TAGS: Final = ("site", "rule", "zone", "device", "department", "severity")
 _ALERT_TEXTS: Final = ("state", "id", "title")
 _HOUR: Final = 3_600_000
@@ -41,17 +45,40 @@ class LineEncoder:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._heads: dict[str, str] = {}
-        self._forms: dict[tuple[str, tuple[str, ...]], str] = {}
+        self._plain_heads: dict[str, bytes] = {}  # with a space behind, of devices that said good numbers
+        self._plain_names: set[str] = set()  # of their quantities, where JSON and line protocol write them alike
 
     def readings(self, readings: Sequence[Reading]) -> bytes:
         """One line for each reading. Raises StoreRefused for a device that is not in devices.yaml."""
-        values = [one[2] for one in readings]
-        if [one[3] for one in readings].count(GOOD) == len(readings) and _are_numbers(values):
-            forms = list(map(self._forms.get, zip([one[0] for one in readings], map(tuple, values), strict=True)))
-            if None not in forms:
-                parts = zip(forms, values, readings, strict=True)
-                return "\n".join([form % (*row.values(), one[1]) for form, row, one in parts]).encode()  # type: ignore[operator]
+        flat: list[Any] = list(chain.from_iterable(readings))  # each is a tuple of four
+        if readings and flat[3::4].count(GOOD) == len(readings):
+            try:
+                return self._quickly(flat[0::4], flat[1::4], flat[2::4])
+            except (KeyError, TypeError, OverflowError):
+                pass  # a device not met yet, or something that is no finite number among the values
         return "\n".join(map(self._slowly, readings)).encode()
+
+    def _quickly(self, devices: list[str], times: list[int], values: list[Mapping[str, float | str]]) -> bytes:
+        """Lines of good readings of plain finite numbers, else raises one of the errors that ``readings`` catches.
+
+        All fields become JSON at once, in a fifth of the time that repr takes for the numbers alone and with the same
+        digits, and JSON of plain names and numbers is but a few marks away from line protocol.
+        """
+        heads = list(map(self._plain_heads.__getitem__, devices))
+        numbers: list[Any] = list(chain.from_iterable(map(dict.values, values)))  # type: ignore[arg-type]
+        if not (
+            all(values)
+            and self._plain_names.issuperset(chain.from_iterable(values))
+            and _PLAIN.issuperset(map(type, numbers))
+            and math.isfinite(sum(numbers))
+        ):
+            raise TypeError("not all are finite numbers of known names")
+        pieces = [b" "] * (5 * len(devices) - 1)
+        pieces[0::5] = heads
+        pieces[1::5] = msgspec.json.encode(values).translate(_TO_FIELDS, b'"')[2:-2].split(b"},{")
+        pieces[3::5] = msgspec.json.encode(times)[1:-1].split(b",")
+        pieces[4::5] = [b"\n"] * (len(devices) - 1)
+        return b"".join(pieces)
 
     def alerts(self, alerts: Sequence[Mapping[str, object]]) -> bytes:
         """One line for each alert object (design.md section 5), at the instant of its change."""
@@ -95,11 +122,10 @@ class LineEncoder:
         return f"{_head('alert', tags)} {','.join(fields)} {changed}"
 
     def _slowly(self, reading: Reading) -> str:
-        """The line; the form of a good reading of numbers is remembered for the next one."""
-        if reading.quality is GOOD and reading.values and not any(map(_is_word, reading.values)):
-            fields = ",".join(f"{_escaped(name)}=%r" for name in reading.values)
-            form = f"{self._head(reading.device).replace('%', '%%')} {fields} %d"
-            self._forms[reading.device, tuple(reading.values)] = form
+        """The line; the head and the names of a good reading are remembered for the next one."""
+        if reading.quality is GOOD:
+            self._plain_heads[reading.device] = f"{self._head(reading.device)} ".encode()
+            self._plain_names.update(name for name in reading.values if _AS_IT_IS.fullmatch(name))
         return self._line(reading)
 
     def _line(self, reading: Reading) -> str:
@@ -138,17 +164,6 @@ def _head(measurement: str, tags: Mapping[str, object]) -> str:
     """Tags in order of their names, as the server likes them; absent and empty ones left out."""
     kept = {name: tag_text(value) for name, value in sorted(tags.items()) if value is not None and str(value).strip()}
     return ",".join([measurement, *(f"{name}={text.translate(_TAG)}" for name, text in kept.items())])
-
-
-def _are_numbers(values: Sequence[Mapping[str, float | str]]) -> bool:
-    """Whether all are finite plain numbers: then repr writes them as InfluxDB reads them."""
-    numbers = list(chain.from_iterable([one.values() for one in values]))
-    return _PLAIN.issuperset(map(type, numbers)) and math.isfinite(sum(numbers))  # type: ignore[arg-type]
-
-
-def _is_word(name: str) -> bool:
-    quantity = QUANTITIES.get(name)
-    return quantity is None or quantity.nature is Nature.WORD
 
 
 def _can_be_kept(value: float | str) -> bool:
