@@ -14,6 +14,7 @@ from simulators.building import OfficeBuilding
 from simulators.courses import Course
 from simulators.days import LAMP_LUX, Day, mains_voltage
 from simulators.faults import FALSIFYING, HUSHING, Fault, Kind
+from simulators.recognising import counts_pulses
 
 _TRANSIT_MS: Final = 1000  # real ms between a device's word and the instant that a reading bears
 _ODD: Final = (*FALSIFYING, *HUSHING, Kind.OUT_OF_ORDER, Kind.DUPLICATE)
@@ -99,6 +100,9 @@ class Witness:
             case "on" | "running":
                 course = _switch(device, day)
                 return None if course is None else course.bounds(start, end)
+            case "contact":
+                low, high = day.window[zone].bounds(start, end)
+                return 1 - high, 1 - low
             case "occupancy" if device.id in day.occupied:
                 return day.occupied[device.id].bounds(start, end)
             case "setpoint" if device.id in day.setpoint:
@@ -108,7 +112,7 @@ class Witness:
             case "illuminance" if device.kind == "sensor":
                 low, high = _minutes(day, day.daylight[zone], start, end)
                 return low - 1, high + LAMP_LUX + 1
-            case "volume" if device.kind == "water":
+            case "volume" if counts_pulses(device):
                 cubic = building.volumes_on(device, day, ends)
                 return _wider((float(cubic[0]), float(cubic[1])), _VOLUME_STEPS.get(device.profile or "", 1e-6))
         return None

@@ -21,6 +21,7 @@ from simulators.courses import Course, Floats, Ints
 from simulators.days import LAMP_LUX, Day, DayMaker, mains_voltage, voltage_phases
 from simulators.faults import HUSHING, OF_COUNTERS, Fault, FaultBook, Kind
 from simulators.installation import NOWHERE, Installation
+from simulators.recognising import counts_pulses
 from simulators.truth import Truth
 
 _PULSES: Final = 1 << 32
@@ -113,7 +114,7 @@ class OfficeBuilding:
         self.pulses_before = {
             device.id: Random(f"{seed}/device/{device.id}").randint(1_000, 90_000)
             for device in site.devices
-            if device.kind == "water"
+            if counts_pulses(device)
         }
         self.hours_before = {
             device.id: Random(f"{seed}/device/{device.id}").randint(200, 4_000)
@@ -122,6 +123,8 @@ class OfficeBuilding:
         }
         self.used_before: dict[str, float] = defaultdict(float)  # kWh by device, up to the present day's begin
         self.litres_before = dict.fromkeys(self.installation.places, 0.0)  # by zone, up to the present day's begin
+        self.gas_before = {device.id: 0.0 for device in site.devices if device.kind == "gas"}
+        self._gas_day_before = dict(self.gas_before)
         self._marks: dict[
             tuple[str, int], float
         ] = {}  # what a counter truly stood at when a fault of it began or ended
@@ -173,7 +176,9 @@ class OfficeBuilding:
             self.used_before[ident] += course.whole / 3.6e9
         self._before = self.day
         self._used_day_before = dict(used)
-        self._litres_day_before = dict(self.litres_before)
+        self._litres_day_before, self._gas_day_before = dict(self.litres_before), dict(self.gas_before)
+        for ident, course in self.day.gas.items():
+            self.gas_before[ident] += course.whole / 60_000
         for zone, course in self.day.flow.items():
             self.litres_before[zone] += course.whole / 60_000
         self._open(self.day.end)
@@ -204,9 +209,12 @@ class OfficeBuilding:
         return kwh, self.litres_before[zone] + self.day.flow[zone].sum_to(self.now) / 60_000
 
     def litres(self, device: Device, moments: Ints) -> Floats:
-        """Water that has passed a meter since the simulation began: its zone's, its children's, or the whole site's."""
+        """Litres that have passed a meter since the simulation began: its zone's water, its children's, or the whole
+        site's; or its own gas."""
         zones = self._drawn_by(device)
         passed = np.zeros(len(moments))
+        if device.kind == "gas":
+            return self.gas_before[device.id] + self.day.gas[device.id].sums(moments) / 60_000
         for zone in zones:
             passed += self.litres_before[zone] + self.day.flow[zone].sums(moments) / 60_000
         return passed
@@ -222,6 +230,8 @@ class OfficeBuilding:
 
     def flow(self, device: Device, moments: Ints) -> Floats:
         """L/min through a water meter."""
+        if device.kind == "gas":
+            return self.day.gas[device.id].sample(moments)
         flows = np.zeros(len(moments))
         for zone in self._drawn_by(device):
             flows += self.day.flow[zone].sample(moments)
@@ -233,10 +243,13 @@ class OfficeBuilding:
         return self.meters[ident].first + used.get(ident, 0.0) + day.power[ident].sums(moments) / 3.6e9
 
     def volumes_on(self, device: Device, day: Day, moments: Ints) -> Floats:
-        """m3 that a sound water meter shows at moments of the present day or the one before."""
+        """m3 that a sound meter of water or gas shows at moments of the present day or the one before."""
         litres = np.zeros(len(moments))
+        if device.kind == "gas":
+            burnt = self.gas_before if day is self.day else self._gas_day_before
+            litres += burnt[device.id] + day.gas[device.id].sums(moments) / 60_000
         drawn = self.litres_before if day is self.day else self._litres_day_before
-        for zone in self._drawn_by(device):
+        for zone in () if device.kind == "gas" else self._drawn_by(device):
             litres += drawn.get(zone, 0.0) + day.flow[zone].sums(moments) / 60_000
         step = device.litres_per_pulse or 1.0
         shown: Floats = (self.pulses_before[device.id] + np.floor(litres / step + 1e-9)) * step / 1000
@@ -284,7 +297,7 @@ class OfficeBuilding:
         if ident in self.meters:
             return float(self.meters[ident].true_energies(at)[0])
         device = self.site.device[ident]
-        litres = self.litres(device, at) if device.kind == "water" else np.zeros(1)
+        litres = self.litres(device, at) if counts_pulses(device) else np.zeros(1)
         return self.pulses_before.get(ident, 0) + float(litres[0] // (device.litres_per_pulse or 1.0))
 
     # -- one value at the present, for who answers one question ------------------------------------------------------
@@ -295,6 +308,10 @@ class OfficeBuilding:
         if fault is not None:
             return 85.0 if fault.amount is None else fault.amount
         return float(self._minute(self.day.temperature[device.zone or NOWHERE]))
+
+    def is_open(self, device: Device) -> bool:
+        """Whether the window that a contact watches is open."""
+        return self.day.window[device.zone or NOWHERE].at(self.now) > 0
 
     def illuminance(self, device: Device) -> float:
         """lx at a sensor: daylight, and a little of the lamps."""

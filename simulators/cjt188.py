@@ -1,4 +1,4 @@
-"""CJ/T 188-2004 water meters: frames, BCD, and answers. Written from the standard's text and examples.
+"""CJ/T 188-2004 meters of water and gas: frames, BCD, and answers. Written from the standard's text and examples.
 
 FE FE FE 68 T A0..A6 CTR L DI0 DI1 SER data CS 16; numbers in BCD, low byte first, without offset.
 """
@@ -12,7 +12,7 @@ from typing import Final
 from simulators.lines import Reply
 
 _WAKE: Final = b"\xfe" * 3
-COLD: Final = 0x10
+COLD, GAS = 0x10, 0x30
 _READ, _READ_ADDRESS = 0x01, 0x03
 _M3: Final = 0x2C
 _PRESENT: Final = (b"\x1f\x90", b"\x90\x1f")  # makers disagree which byte goes first
@@ -64,18 +64,23 @@ class Cjt188Meter:
     """One meter on the bus; ``volume`` tells m3, ``settled`` m3 at the last month's end, ``clock`` its local time."""
 
     def __init__(
-        self, address: str, volume: Callable[[], float], settled: Callable[[], float], clock: Callable[[], datetime]
+        self,
+        address: str,
+        volume: Callable[[], float],
+        settled: Callable[[], float],
+        clock: Callable[[], datetime],
+        kind: int = COLD,
     ) -> None:
-        self.address = address
+        self.address, self.kind = address, kind
         self._volume, self._settled, self._clock = volume, settled, clock
 
     def answer(self, kind: int, control: int, data: bytes) -> bytes:
         """The answer to a request for this meter."""
         if control == _READ_ADDRESS:
-            return frame(COLD, self.address, 0x83, data[:3].ljust(3, b"\x00"))
+            return frame(self.kind, self.address, 0x83, data[:3].ljust(3, b"\x00"))
         if control != _READ or data[:2] not in _PRESENT:
-            return frame(COLD, self.address, 0xC1, data[:3].ljust(3, b"\x00") + b"\x00\x00")
-        return frame(COLD, self.address, 0x81, data[:3] + present(self._volume(), self._settled(), self._clock()))
+            return frame(self.kind, self.address, 0xC1, data[:3].ljust(3, b"\x00") + b"\x00\x00")
+        return frame(self.kind, self.address, 0x81, data[:3] + present(self._volume(), self._settled(), self._clock()))
 
 
 class Cjt188Talk:
@@ -97,10 +102,11 @@ class Cjt188Talk:
         """An answer for every request to a meter that is there."""
         for kind, address, control, data in split(buffer):
             self._refresh()
-            fits = [m for number, m in self._meters.items() if _fits(kind, address, _address(number))]
+            fits = [m for m in self._meters.values() if _fits(kind, address, m)]
             if len(fits) == 1 and not self._silent(fits[0].address):
                 yield self._spoil(fits[0].address, _WAKE + fits[0].answer(kind, control, data))
 
 
-def _fits(kind: int, asked: bytes, own: bytes) -> bool:
-    return kind in (COLD, 0xAA) and all(a in (0xAA, b) for a, b in zip(asked, own, strict=True))
+def _fits(kind: int, asked: bytes, meter: Cjt188Meter) -> bool:
+    own = _address(meter.address)
+    return kind in (meter.kind, 0xAA) and all(a in (0xAA, b) for a, b in zip(asked, own, strict=True))

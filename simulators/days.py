@@ -70,6 +70,7 @@ class Day:
     empty: dict[str, Course] = field(default_factory=dict)  # by zone, by its sensors or its hours
     off_hours: dict[str, Course] = field(default_factory=dict)
     flow: dict[str, Course] = field(default_factory=dict)  # L/min, by zone
+    gas: dict[str, Course] = field(default_factory=dict)  # L/min, by gas meter
     leak: dict[str, Course] = field(default_factory=dict)  # L/min that nobody wanted, by zone
     setpoint: dict[str, Course] = field(default_factory=dict)  # °C, by air conditioner
     window: dict[str, Course] = field(default_factory=dict)  # by zone: 1 while open though it should not be
@@ -129,6 +130,9 @@ class DayMaker:
         )
         for zone in self._zones:
             self._furnish(day, zone, self._installation.places[zone])
+        for device in self._site.devices:
+            if device.kind == "gas":
+                day.gas[device.id] = self._gas(day, device)
         state = self._heat(day, before)
         self._measure(day)
         return day, state
@@ -168,6 +172,13 @@ class DayMaker:
         wanted = both(staffed, on_grid(day.grid, said[last] > 0, day.end))
         forgotten = [*self.stretches(zone, Kind.LAMP_LEFT_ON), *self.stretches(zone, Kind.LAMP_IN_DAYLIGHT)]
         return either(wanted, from_stretches(day.begin, day.end, forgotten)) if forgotten else wanted
+
+    def _gas(self, day: Day, device: Device) -> Course:
+        """A canteen's stoves, from two hours before lunch on: 1 to 2 m3 in an hour; nothing on days off."""
+        luck = Random(f"{self._seed}/gas/{device.id}/{day.begin}")
+        hours = self.people.working_spans(self.calendar.local_date(day.begin), device.zone)
+        cooking = [(max(start, end - 120 * MINUTE), end) for start, end in hours[:1]]
+        return from_stretches(day.begin, day.end, cooking, luck.uniform(1000, 2000) / 60)
 
     def _spilt(self, zone: str) -> list[tuple[int, int, float]]:
         kinds = (Kind.TAP_RUNNING, Kind.CISTERN_LEAK)

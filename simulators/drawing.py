@@ -20,6 +20,7 @@ from simulators.courses import Stretch
 from simulators.faults import OF_LINKS, OF_PEOPLE, Fault, Kind, mistakes_of
 from simulators.installation import Installation
 from simulators.people import DAY, MINUTE, People
+from simulators.recognising import sees_people
 from simulators.weather import Weather
 
 _EMPTIED: Final = 25 * MINUTE  # after the end of work everybody has left, and the sensors' hold is over
@@ -56,7 +57,7 @@ class _Drawer:
         self._installation = Installation(site, seed)
         self._busy: dict[str, list[Stretch]] = defaultdict(list)
         self._fed = [device for device in site.devices if device.link is not None]
-        self._sensed = {device.zone for device in site.devices if device.kind == "sensor"}
+        self._sensed = {device.zone for device in site.devices if sees_people(device)}
 
     def draw(self, day: date, rates: Mapping[Kind, float]) -> None:
         midnight = self._people.midnight(day)

@@ -14,6 +14,7 @@ from building.site import Device, Link
 from simulators.building import OfficeBuilding
 from simulators.courses import Course
 from simulators.payloads import Message, Player, Switched, Talker, local, to_json
+from simulators.recognising import is_contact
 
 
 class TasmotaPlug(Switched):
@@ -238,6 +239,28 @@ class ZigbeeSensor(Talker):
         return [Message(self.topic, to_json(said))]
 
 
+class ZigbeeContact(Talker):
+    """A battery contact on a window behind Zigbee2MQTT: true while it is closed."""
+
+    def __init__(self, building: OfficeBuilding, device: Device) -> None:
+        super().__init__(building, device)
+        self.topic = f"zigbee2mqtt/{device.topic or device.id}"
+        self.online = (f"{self.topic}/availability", b'{"state":"online"}', b'{"state":"offline"}')
+        self._was: bool | None = None
+
+    def watched(self) -> Course | None:
+        """The window."""
+        return self.building.day.window[self.device.zone or ""]
+
+    def _say(self, now: int, due: bool) -> list[Message]:
+        closed = not self.building.is_open(self.device)
+        if not due and closed is self._was:
+            return []
+        self._was = closed
+        self.telemetry += 1
+        return [Message(self.topic, to_json({"battery": 91, "contact": closed, "linkquality": 112, "voltage": 3025}))]
+
+
 class ZigbeePlug(Switched):
     """A TS011F-like plug, or a lamp, behind Zigbee2MQTT."""
 
@@ -272,8 +295,10 @@ class EspHome(Talker):
         self._was: dict[str, str] = {}
 
     def watched(self) -> Course | None:
-        """Presence, a relay, or an air conditioner's switch."""
+        """Presence, a window, a relay, or an air conditioner's switch."""
         day = self.building.day
+        if is_contact(self.device):
+            return day.window[self.device.zone or ""]
         return day.occupied.get(self.device.id) or day.switched.get(self.device.id)
 
     def _say(self, now: int, due: bool) -> list[Message]:
@@ -297,6 +322,8 @@ class EspHome(Talker):
                 "climate/ac/target_temperature": f"{asked:.1f}",
                 "climate/ac/current_temperature": f"{building.temperature(device):.1f}",
             }
+        if is_contact(device):
+            return {"binary_sensor/window": "ON" if building.is_open(device) else "OFF"}
         if device.kind == "sensor":
             co2, humidity = building.air(device)
             seen = building.day.occupied[device.id].at(building.now)
@@ -322,7 +349,7 @@ class EspHome(Talker):
 
 
 class Wmbus(Talker):
-    """A radio water meter behind wmbusmeters: one JSON object, with the gateway's time in UTC."""
+    """A radio meter of water or electricity behind wmbusmeters: one JSON object, with the gateway's time in UTC."""
 
     def __init__(self, building: OfficeBuilding, device: Device) -> None:
         super().__init__(building, device)
@@ -333,28 +360,46 @@ class Wmbus(Talker):
         if not due:
             return []
         self.telemetry += 1
+        stamp = datetime.fromtimestamp(self.device_time(now) // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        said = self._electricity() if self.device.kind == "electricity" else self._water(now)
+        return [Message(self._topic, to_json({**said, "name": self.device.id, "timestamp": stamp}))]
+
+    def _water(self, now: int) -> Mapping[str, object]:
         litres = int(self.building.pulses(self.device)[0]) * (self.device.litres_per_pulse or 1.0)
         flow = float(self.building.flow(self.device, np.array([now], np.int64))[0])
-        stamp = datetime.fromtimestamp(self.device_time(now) // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        said = {
-            "media": "cold water", "meter": "multical21", "name": self.device.id, "id": "76348799",
-            "total_m3": round(litres / 1000, 3), "max_flow_m3h": round(flow * 0.06, 3), "status": "OK",
-            "timestamp": stamp,
+        return {
+            "media": "cold water", "meter": "multical21", "id": "76348799", "total_m3": round(litres / 1000, 3),
+            "max_flow_m3h": round(flow * 0.06, 3), "status": "OK",
         }  # fmt: skip
-        return [Message(self._topic, to_json(said))]
+
+    def _electricity(self) -> Mapping[str, object]:
+        meter = self.building.meters[self.device.id]
+        power = meter.power
+        said: dict[str, object] = {
+            "media": "electricity", "meter": "amiplus", "id": "10101010",
+            "total_energy_consumption_kwh": round(meter.energy, 3), "total_energy_production_kwh": 0,
+            "current_power_consumption_kw": round(power / 1000, 3),
+        }  # fmt: skip
+        for phase in range(3):
+            said[f"voltage_at_phase_{phase + 1}_v"] = round(meter.voltage(self.building.now, phase), 1)
+        return said
+
+
+def _zigbee_sensor(building: OfficeBuilding, device: Device) -> Player:
+    return ZigbeeContact(building, device) if is_contact(device) else ZigbeeSensor(building, device)
 
 
 _Maker = Callable[[OfficeBuilding, Device], Player]
 _ELECTRIC: Final = ("plug", "light", "electricity")
 _FAMILIES: Final[tuple[tuple[str, tuple[str, ...], _Maker], ...]] = (
     ("tasmota", _ELECTRIC, TasmotaPlug),
-    ("tasmota", ("water",), TasmotaCounter),
+    ("tasmota", ("water", "gas"), TasmotaCounter),
     ("shelly_gen1", _ELECTRIC, ShellyOne),
     ("shelly", _ELECTRIC, ShellyTwo),
-    ("zigbee2mqtt", ("sensor",), ZigbeeSensor),
+    ("zigbee2mqtt", ("sensor",), _zigbee_sensor),
     ("zigbee2mqtt", _ELECTRIC, ZigbeePlug),
     ("esphome", (*_ELECTRIC, "sensor", "aircon"), EspHome),
-    ("wmbusmeters", ("water",), Wmbus),
+    ("wmbusmeters", ("water", "electricity"), Wmbus),
 )
 """Word in a profile's name, kinds, and who plays such a device."""
 

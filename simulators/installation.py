@@ -9,6 +9,7 @@ from typing import Final
 
 from building.site import Device, Site, Zone
 from simulators.appliances import Appliance, appliance_of
+from simulators.recognising import is_contact
 
 LOSSES: Final = 1.015  # cables and contacts between a meter and the meters behind it
 _WINDOWLESS: Final = frozenset({"corridor", "toilet", "pantry", "server", "plant"})
@@ -29,7 +30,8 @@ class Place:
     plugs: list[str] = field(default_factory=list)
     sockets: list[str] = field(default_factory=list)
     aircons: list[str] = field(default_factory=list)
-    sensors: list[str] = field(default_factory=list)
+    sensors: list[str] = field(default_factory=list)  # those that see people
+    contacts: list[str] = field(default_factory=list)  # on windows
     taps: list[str] = field(default_factory=list)
 
 
@@ -62,7 +64,7 @@ class Installation:
         elif device.kind == "aircon":
             place.aircons.append(device.id)
         elif device.kind == "sensor":
-            place.sensors.append(device.id)
+            (place.contacts if is_contact(device) else place.sensors).append(device.id)
         elif device.kind == "water":
             place.taps.append(device.id)
         elif device.kind == "light" or (device.circuit == "lighting" and device.id not in self.children):

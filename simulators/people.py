@@ -16,6 +16,7 @@ from typing import Final
 
 from building.calendar import WorkCalendar
 from building.site import Site, Zone
+from simulators.recognising import sees_people
 
 SECOND: Final = 1000
 MINUTE: Final = 60_000
@@ -77,7 +78,7 @@ class People:
         self._site = site
         self._calendar = calendar
         self._seed = seed
-        self._sensed = frozenset(device.zone for device in site.devices if device.kind == "sensor" and device.zone)
+        self._sensed = frozenset(device.zone for device in site.devices if sees_people(device) and device.zone)
         self._plugged = frozenset(d.zone for d in site.devices if d.kind == "plug" or d.circuit == "sockets")
         self._days: dict[date, Mapping[str, ZoneDay]] = {}
 

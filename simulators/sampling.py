@@ -21,6 +21,7 @@ from simulators.courses import Course, Floats, Ints
 from simulators.days import LAMP_LUX, Day, mains_voltage
 from simulators.faults import HUSHING, Fault, Kind
 from simulators.installation import NOWHERE
+from simulators.recognising import is_contact
 
 Told = dict[str, tuple[Ints, Floats]]
 """Quantity -> moments (ms) and values; words as their place in MODES."""
@@ -116,14 +117,14 @@ def _say(building: OfficeBuilding, day: Day, device: Device, first: int, last: i
             return _sensor(building, day, device, times, first, last)
         case "aircon":
             return _aircon(building, day, device, times)
-        case "water":
+        case "water" | "gas":
             litres = device.litres_per_pulse or 1.0
             cubic_metres: Floats = building.pulses(device, times) * np.float64(litres / 1000)
             return {"volume": (times, cubic_metres)}
         case _ if device.id in building.meters:
             return _electric(building, day, device, times, first, last)
         case _:
-            return {}  # a kind that this building does not have, such as gas
+            return {}  # a kind that people read and type in, such as fuel
 
 
 def _electric(building: OfficeBuilding, day: Day, device: Device, times: Ints, first: int, last: int) -> Told:
@@ -163,6 +164,9 @@ def _aircon(building: OfficeBuilding, day: Day, device: Device, times: Ints) -> 
 
 def _sensor(building: OfficeBuilding, day: Day, device: Device, times: Ints, first: int, last: int) -> Told:
     zone = device.zone or NOWHERE
+    if is_contact(device):
+        said = _with_changes(times, [day.window[zone]], first, last)
+        return {"contact": (said, 1 - day.window[zone].sample(said)), "battery": (said, np.full(len(said), 91.0))}
     said = _with_changes(times, [day.occupied[device.id]], first, last)
     lamps = building.installation.places[zone].lamps
     lux = day.minutes(day.daylight[zone], said) + (day.lamps[zone].sample(said) * LAMP_LUX if lamps else 0.0)

@@ -12,6 +12,7 @@ from building.site import Device, Site
 from simulators.appliances import is_dispenser
 from simulators.faults import Fault, Kind
 from simulators.people import DAY, MINUTE, People, Stretch
+from simulators.recognising import sees_people
 
 _EMPTIED: Final = 25 * MINUTE  # after the end of work everybody has left, and the sensors' hold is over
 
@@ -35,7 +36,7 @@ class _Day:
         self._hours = people.working_spans(day, None)
         self._plan = people.day(self._midnight + DAY // 2)
         self._linked = [device for device in site.devices if device.link is not None and device.zone is not None]
-        self._sensed = {device.zone for device in self._linked if device.kind == "sensor"}
+        self._sensed = {device.zone for device in self._linked if sees_people(device)}
 
     def faults(self) -> Iterator[Fault]:
         if not self._hours:

@@ -23,7 +23,7 @@ from building.site import Device, Link, Site
 from simulators.answering import Responder
 from simulators.broker import LocalBroker
 from simulators.building import OfficeBuilding
-from simulators.cjt188 import Cjt188Meter, Cjt188Talk
+from simulators.cjt188 import COLD, GAS, Cjt188Meter, Cjt188Talk
 from simulators.days import Day
 from simulators.dlt645 import Dlt645Meter, Dlt645Talk
 from simulators.families import players_of
@@ -33,6 +33,7 @@ from simulators.lines import Port, Reply, SerialLine, Talk
 from simulators.modbus import ModbusTalk
 from simulators.payloads import Player, local
 from simulators.publishing import Login, Publisher
+from simulators.recognising import counts_pulses
 from simulators.registers.units import images_of, units_of
 from simulators.truth import Truth
 
@@ -153,7 +154,8 @@ class Simulation:
         problems = [
             f"device '{device.id}': a {device.kind} device cannot be simulated on a {link.protocol} link"
             for device in devices
-            if (device.kind == "water") is (link.protocol == "dlt645") or device.kind in ("aircon", "sensor")
+            if counts_pulses(device) is (link.protocol == "dlt645")
+            or device.kind in ("aircon", "sensor", "heat", "fuel")
         ]
         if problems:
             raise ConfigError(*problems)
@@ -169,10 +171,10 @@ class Simulation:
             meters = {n: Dlt645Meter(self.building, self.building.meters[d.id], n) for n, d in by_number.items()}
             talk = Dlt645Talk(meters, silent, spoil, self.catch_up)
         else:
-            talk = Cjt188Talk({n: self._water(n, d) for n, d in by_number.items()}, silent, spoil, self.catch_up)
+            talk = Cjt188Talk({n: self._volume(n, d) for n, d in by_number.items()}, silent, spoil, self.catch_up)
         await self._open_line(link, lambda: talk, 2400)
 
-    def _water(self, number: str, device: Device) -> Cjt188Meter:
+    def _volume(self, number: str, device: Device) -> Cjt188Meter:
         litres = device.litres_per_pulse or 1.0
 
         def volume() -> float:
@@ -181,7 +183,8 @@ class Simulation:
         def settled() -> float:
             return self.building.pulses_before[device.id] * litres / 1000
 
-        return Cjt188Meter(number, volume, settled, lambda: local(self.building.now, self.site.site.tz))
+        kind = GAS if device.kind == "gas" else COLD
+        return Cjt188Meter(number, volume, settled, lambda: local(self.building.now, self.site.site.tz), kind)
 
     def _spoilt(self, device: Device, frame: bytes) -> Reply:
         fault = self.building.fault_of

@@ -15,6 +15,7 @@ from building.site import Device, Site
 from simulators.courses import Course, both, combined, either, on_grid
 from simulators.faults import FALSIFYING, HUSHING, OF_LINKS, OF_PEOPLE, Fault, FaultBook, Kind
 from simulators.installation import NOWHERE, Installation
+from simulators.recognising import sees_people
 from simulators.tallies import Excess, Tallies
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ class Truth:
         self._settings = _Settings(self.site)
         self.stretches += _of_devices(self.site, self.book, self._settings)
         self._tallies = Tallies(self.site, self.installation, self.book, self.start)
-        self._sensed = {d.zone for d in self.site.devices if d.kind == "sensor"}
+        self._sensed = {d.zone for d in self.site.devices if sees_people(d)}
 
     @property
     def expected(self) -> list[Expected]:

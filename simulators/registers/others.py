@@ -10,6 +10,7 @@ import numpy as np
 
 from building.site import Device
 from simulators.building import OfficeBuilding
+from simulators.recognising import counts_pulses, is_contact
 from simulators.registers import Image, NumbersImage
 
 Channels = Mapping[int, Device]
@@ -51,7 +52,7 @@ def mr6c(building: OfficeBuilding, channels: Channels) -> Image:
         return {n: _is_on(building, channels[n]) if n in channels else 0 for n in range(6)}
 
     def counters() -> Mapping[int, int]:
-        watery = {n: device for n, device in channels.items() if device.kind == "water"}
+        watery = {n: device for n, device in channels.items() if counts_pulses(device)}
         counts = {32 + n: int(building.pulses(watery[n])[0]) % 65_536 if n in watery else 0 for n in range(6)}
         return counts | {39: 0}
 
@@ -70,6 +71,8 @@ def relays(building: OfficeBuilding, channels: Channels) -> Image:
 
 
 def _is_on(building: OfficeBuilding, device: Device) -> int:
+    if is_contact(device):  # a closed contact reads 1
+        return int(not building.is_open(device))
     course = building.day.switched.get(device.id)
     if course is None:
         course = building.day.lamps[device.zone or ""]

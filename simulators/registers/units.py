@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 from building.errors import ConfigError
 from building.site import Device, Link
 from simulators.building import OfficeBuilding
+from simulators.recognising import counts_pulses
 from simulators.registers import ByFunction, Image, NumbersImage, Refused, aircons, meters, others, sunspec
 from simulators.registers.tables import Table, TableImage, Values, encode, meter_values
 
@@ -75,7 +76,7 @@ def _image(building: OfficeBuilding, devices: list[Device]) -> Image | None:
 
 def _suits(maker: str, device: Device) -> bool:
     if maker in ("mcm8", "tuf_2000m", "xintai"):
-        return device.kind == "water"
+        return counts_pulses(device)
     return device.kind == "sensor" if maker in ("msw", "xy_md02") else True
 
 
