@@ -113,6 +113,7 @@ class DayMaker:
             np.array([places[zone].area for zone in self._zones]),
             np.array([n for n, zone in enumerate(self._zones) for _ in places[zone].aircons], np.int64),
             np.array([self._rated(ident) for ident in self._units]),
+            np.array([installation.outdoor_of(ident) for ident in self._units], np.int64),
         )
 
     def first_state(self, begin: int) -> State:

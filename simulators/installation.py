@@ -74,6 +74,17 @@ class Installation:
         elif device.circuit == "sockets" and device.id not in self.children:
             place.sockets.append(device.id)
 
+    def outdoor_of(self, ident: str) -> int:
+        """The number of the outdoor unit that an air conditioner shares with others; -1 for one of its own.
+
+        Units behind one meter of circuit ``aircon`` share the outdoor unit that the meter feeds.
+        """
+        parent = self.site.device[ident].parent
+        if parent is None or self.site.device[parent].circuit != "aircon":
+            return -1
+        units = [child for child in self.children[parent] if self.site.device[child].kind == "aircon"]
+        return list(self.children).index(parent) if len(units) > 1 else -1
+
     def place_of(self, device: Device) -> Place:
         return self.places[device.zone or NOWHERE]
 

@@ -19,6 +19,7 @@ _OPEN_WINDOW: Final = 9.0  # W per K and m2 on top while a window is open
 _SUN: Final = 0.00035  # W of heat per m2 of floor and lx outdoors
 _PERSON_HEAT: Final = 75.0  # W
 _EFFICIENCY: Final = 3.2  # heat moved per electricity drawn
+_LOW_LOAD: Final = 0.75  # part of the electricity per heat that an outdoor unit needs at next to no load
 _FAN: Final = 25.0  # W while switched on
 STANDBY: Final = 3.0  # W while switched off: the remote control's receiver
 _STEP: Final = 60.0  # s
@@ -28,11 +29,13 @@ Flags = npt.NDArray[np.bool_]
 
 @dataclass
 class Rooms:
-    """What does not change: areas (m2) by room; room, rated power (W) of each unit."""
+    """What does not change: areas (m2) by room; room, rated power (W) of each unit, and the outdoor unit that it
+    shares with others (VRF), -1 for one of its own."""
 
     area: Floats
     room_of: Ints
     rated: Floats
+    outdoor: Ints
 
 
 @dataclass
@@ -89,12 +92,27 @@ def run_day(rooms: Rooms, temperature: Floats, was_on: Flags, demands: Demands) 
             on = demands.forced[minute] | (demands.staffed[minute] & demands.season & (felt | kept))
             share = _regulated(on, share, sign * (demands.setpoint[minute] - here))
             told.on[minute] = on
-            told.power[minute] = np.where(on, _FAN + share * rooms.rated, STANDBY)
+            told.power[minute] = np.where(on, _FAN + share * rooms.rated * _shared(rooms, share), STANDBY)
             heat = np.bincount(rooms.room_of, share * moved, len(temperature))
             temperature = temperature + (gain[minute] - loss[minute] * temperature + heat) * per_joule
         else:
             temperature = temperature + (gain[minute] - loss[minute] * temperature) * per_joule
     return told, temperature, on
+
+
+def _shared(rooms: Rooms, share: Floats) -> Floats | float:
+    """What an indoor unit causes outdoors, per watt it would draw alone: outdoor units at low load move heat for less.
+
+    The power of a shared outdoor unit is the sum over its indoor units, each by the heat that it asks for.
+    """
+    many = rooms.outdoor >= 0
+    if not many.any():
+        return 1.0
+    group = rooms.outdoor[many]
+    load = np.bincount(group, (share * rooms.rated)[many]) / np.maximum(np.bincount(group, rooms.rated[many]), 1.0)
+    part = np.ones(len(share))
+    part[many] = _LOW_LOAD + (1 - _LOW_LOAD) * load[group]
+    return part
 
 
 def _regulated(on: Flags, share: Floats, error: Floats) -> Floats:
