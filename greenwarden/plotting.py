@@ -120,16 +120,27 @@ class _Drawing:
         hours = [self._hour(moment) for moment in day.grid.tolist()]
         zones = [zone.id for zone in self._site.zones if zone.use not in ("corridor",)]
         people = np.sum([day.people[zone].sample(day.grid) for zone in zones], axis=0) if zones else day.grid * 0
-        axes.fill_between(hours, people, step="post", color="#4f9d69", alpha=0.75, linewidth=0)  # type: ignore[arg-type]  # dates
+        axes.fill_between(
+            hours,  # type: ignore[arg-type]  # dates are its numbers
+            people,
+            step="post",
+            color="#4f9d69",
+            alpha=0.75,
+            linewidth=0,
+            label=self._word("人数", "people"),
+        )
         axes.set_ylabel(self._word("人", "people"))
         axes.set_title(self._word("人数、室外气温与日照", "people, outdoor air and daylight"), loc="left", fontsize=10)
         other: Any = axes.twinx()
-        other.plot(hours, day.sky.outdoor, color="#c8553d", linewidth=1)
+        other.plot(hours, day.sky.outdoor, color="#c8553d", linewidth=1, label=self._word("室外气温", "outdoor air"))
         other.set_ylabel("°C", color="#c8553d")
         other.fill_between(
             hours, other.get_ylim()[0], other.get_ylim()[0] + day.sky.daylight / 110_000 * np.ptp(other.get_ylim()),
-            color="#f7d774", alpha=0.35, linewidth=0,
+            color="#f7d774", alpha=0.35, linewidth=0, label=self._word("日照", "daylight"),
         )  # fmt: skip
+        shown = [axes.get_legend_handles_labels(), other.get_legend_handles_labels()]
+        handles, labels = ([*left, *right] for left, right in zip(*shown, strict=True))
+        other.legend(handles, labels, loc="upper left", fontsize=8, frameon=False)
 
     def lines(self) -> list[tuple[str, str]]:
         """(rule, device) of all that was so or was said on the day."""
@@ -139,7 +150,7 @@ class _Drawing:
             if one.since is not None and one.since < day.end and (one.ended or day.end) > day.begin
         ]  # fmt: skip
         self._due = due
-        pairs = {(one.rule, one.device) for one in due} | {(alert.rule, alert.device or "") for alert in self._alerts}
+        pairs = {(one.rule, one.device) for one in due} | {(alert.rule, _about(alert)) for alert in self._alerts}
         return sorted(pairs)[:_MOST_LINES]
 
     def judgements(self, axes: Axes, lines: Sequence[tuple[str, str]]) -> None:
@@ -150,9 +161,10 @@ class _Drawing:
                 if (one.rule, one.device) == (rule, ident) and one.since is not None:
                     self._bar(axes, number - 0.19, one.since, one.ended or day.end, "#b7b7b7")
             for alert in self._alerts:
-                if (alert.rule, alert.device) == (rule, ident):
+                if (alert.rule, _about(alert)) == (rule, ident):
                     self._bar(axes, number + 0.19, alert.raised, alert.ended or day.end, "#c8553d")
         names = {device.id: device.title for device in self._site.devices}
+        names |= {department.id: department.name or department.id for department in self._site.departments}
         axes.set_yticks(
             range(len(lines)),
             [f"{rule}  {names.get(ident, ident) if self._chinese else ident}" for rule, ident in lines],
@@ -177,3 +189,8 @@ class _Drawing:
         left, right = max(start, self._day.begin), min(end, self._day.end)
         if right > left:
             axes.barh(height, self._hour(right) - self._hour(left), left=self._hour(left), height=0.34, color=colour)  # type: ignore[arg-type]  # dates are its numbers
+
+
+def _about(alert: Alert) -> str:
+    """The device, or the department where the alert is about none."""
+    return alert.device or alert.department or ""

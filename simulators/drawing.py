@@ -100,6 +100,8 @@ class _Drawer:
             return [device.id for device in self.site.devices if device.kind == "plug" and not is_dispenser(device)]
         if kind in OF_LINKS:
             return list(self.site.link)
+        if kind is Kind.DRIFT:  # of what counts for much in the sum
+            return [d.id for d in self._fed if d.circuit == "aircon" and d.id not in self._installation.children]
         if kind in (Kind.FROZEN, Kind.IMPLAUSIBLE):
             return [d.id for d in self._fed if d.kind == "electricity" and d.id not in self._installation.children]
         return [d.id for d in self._fed if d.id not in self._installation.children and d.kind != "sensor"]
@@ -181,6 +183,11 @@ class _Drawer:
         start = day.hours[0][0] + day.luck.randint(30, 90) * MINUTE
         return start, start + day.luck.randint(16, 24) * 60 * MINUTE, None
 
+    def _drift(self, day: _Day, place: str) -> tuple[int, int, float | None] | None:
+        """A transformer of the wrong ratio, for some days: only a whole day's sums show it."""
+        start = day.midnight + day.luck.randint(0, 1439) * MINUTE
+        return start, start + day.luck.randint(60, 100) * 60 * MINUTE, round(day.luck.uniform(0.6, 1.0), 2)
+
 
 _TIMED: Final[Mapping[Kind, _Draw]] = {
     Kind.LAMP_LEFT_ON: _Drawer._lamp,
@@ -194,5 +201,6 @@ _TIMED: Final[Mapping[Kind, _Draw]] = {
     Kind.EQUIPMENT_LEFT_ON: _Drawer._night,
     Kind.KETTLE: _Drawer._kettle,
     Kind.FROZEN: _Drawer._frozen,
+    Kind.DRIFT: _Drawer._drift,
 }
 """Kinds with times of their own; others come at any hour and last one to three."""

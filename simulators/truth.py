@@ -228,7 +228,12 @@ class Truth:
     def _end(self, one: Expected, end: int) -> None:
         one.ended = end
         device = self.site.device[one.device]
-        slack = 2 * device.every + (5 * MINUTE if one.rule in ("lights_in_daylight", "aircon_room_temperature") else 0)
+        # Its beginning and its end are each seen up to a period late; and what is seen is a moment on its way.
+        slack = (
+            device.every
+            + MINUTE // 2
+            + (5 * MINUTE if one.rule in ("lights_in_daylight", "aircon_room_temperature") else 0)
+        )
         length = _length(one)
         if length < one.after - slack:
             return
@@ -405,12 +410,12 @@ def _balances(day: Day, installation: Installation, book: FaultBook) -> Iterator
         if culprit is None or culprit.start > day.begin or culprit.end < day.end:
             continue
         whole = _told(day, parent, wrong)
-        missing = abs(whole - sum(_told(day, child, wrong) for child in behind if child in day.power)) / max(
-            whole, 1e-9
-        )
-        if missing > 0.035:
+        apart = abs(whole - sum(_told(day, child, wrong) for child in behind if child in day.power))
+        missing, kwh = apart / max(whole, 1e-9), apart / 3.6e9
+        if missing > 0.035 and kwh > 0.9:  # about a kilowatt-hour is within what two meters differ by
+            sure = missing > 0.08 and kwh > 1.1
             yield Expected(culprit, "balance_mismatch", installation.site.device[parent].zone, parent,
-                           24 * HOUR, (), day.begin, day.end, sure=missing > 0.08)  # fmt: skip
+                           24 * HOUR, (), day.begin, day.end, sure=sure)  # fmt: skip
 
 
 def _told(day: Day, ident: str, wrong: Mapping[str, Fault]) -> float:
