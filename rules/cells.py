@@ -377,7 +377,7 @@ class Track:
         self.summed = 0
         self.number: Any = 0.0
         self.total = 0.0
-        self._shape: tuple[Signal, ...] = ()  # the signals that read their last word from here, the summed one last
+        self._shape: tuple[Signal, ...] = ()  # the signals that read their last word from here
         self._summed: Signal | None = None
 
     @property
@@ -396,24 +396,24 @@ class Track:
         if not signals or len(summed) > 1:
             return False
         self._summed = summed[0] if summed else None
-        self._shape = (*(signal for signal in signals if signal not in summed), *summed)
+        self._shape = tuple(signals)
         return self._settle(values, at)
 
     def _settle(self, values: Mapping[str, float | str], at: int) -> bool:
         """Take over from the signals of the shape; False when one of them does not stand as ``values`` say."""
-        bands, rising = [], []
+        bands, rising, summed = [], [], self._summed
         for signal in self._shape:
             if signal.unknown or signal.said != at:
                 return False
             if signal.summed == COUNTER and not signal.each:
                 rising.append((signal.quantity, signal.high))
-            else:
+            elif signal is not summed:
                 bands.append((signal.quantity, signal.low, signal.high))
-        self.bands, self.rising = _alike(tuple(bands)), tuple(rising)
-        summed = self._summed
         self.summed = 0
         if summed is not None:
+            bands.append((summed.quantity, summed.low, summed.high))
             self.summed, self.total, self.number = summed.summed, summed.total, summed.value
+        self.bands, self.rising = _alike(tuple(bands)), tuple(rising)
         self.values, self.said, self.count = values, at, len(values)
         for signal in self._shape:
             signal.source = self
