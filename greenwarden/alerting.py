@@ -26,8 +26,8 @@ from collector.storing.keeper import Keeper
 from greenwarden import terminal
 from greenwarden.door import data_folder, open_site
 from rules.answers import leave, outcome, proposals
+from rules.cases import STANDING, Case
 from rules.channels import Channel, Message, open_channel, read_channel
-from rules.dispatch import STANDING, Case
 from rules.life import Answer, checked
 from rules.notifying import read_cases
 from rules.routing import Plan

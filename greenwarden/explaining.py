@@ -89,7 +89,7 @@ def _explained(site: Site, rule: str, place: str, readings: Iterable[Reading], m
     for batch in _batches(iter(readings)):
         engine.step(memory, batch)
     engine.tick(memory, moment)
-    return [explain(memory, watch, moment) for watch in find(memory, rule, place)]
+    return [explain(site, watch, moment) for watch in find(memory, rule, place)]
 
 
 def _batches(readings: Iterator[Reading]) -> Iterator[list[Reading]]:

@@ -16,7 +16,8 @@ from apscheduler.triggers.cron import CronTrigger
 
 from building.calendar import WorkCalendar
 from building.site import DAY, MINUTE
-from rules.dispatch import Case, Dispatcher, Letter
+from rules.cases import Case, Letter
+from rules.dispatch import Dispatcher
 from rules.routing import CanaryPage, DigestPage, Person, RoutesPage
 
 log = logging.getLogger(__name__)

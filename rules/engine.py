@@ -14,9 +14,10 @@ from building.instants import EARLIEST
 from building.readings import GOOD, Reading
 from building.site import MINUTE, Site
 from rules.bench import Bench
-from rules.catalogue.page import Condition, Rule, Values
+from rules.catalogue.page import Rule
 from rules.catalogue.settings import RuleSettings, read_settings
 from rules.cells import TRAPEZIUM, Signal, Track
+from rules.condition import Condition, Values
 from rules.findings import Finding, Used
 from rules.memory import Memory
 from rules.metering import Meter
@@ -136,7 +137,7 @@ def _watch(
     memory: Memory, rule: Rule, subject: Subject, values: Values, condition: Condition, meter: Meter | None
 ) -> None:
     """Hang a watch on the cells its condition looks at."""
-    watch = Watch(memory, rule, subject, values, condition, meter)
+    watch = Watch(memory, rule.name, rule.wasted, subject, values, condition, meter)
     memory.watches[(rule.name, subject.id)] = watch
     for cell in dict.fromkeys(condition.inputs):
         cell.listeners.append(watch)

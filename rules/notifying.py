@@ -23,9 +23,10 @@ import msgspec
 from building.clock import Clock
 from building.errors import InputError, StoreAway
 from building.site import Site
+from rules.cases import Book, Case, Letter
 from rules.channels import PER_MINUTE
 from rules.digest import Calendar, StillOn
-from rules.dispatch import Book, Case, Dispatcher, Letter
+from rules.dispatch import Dispatcher
 from rules.outbox import Channel, Draw, Keeper, Outbox, Parcel
 from rules.routing import Plan
 from rules.topology import Heard

@@ -7,18 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
-from building.site import DAY
-from rules.routing import Route, Step
+from rules.cases import STANDING, Book, Case, Told
+from rules.routing import Plan, Route, Step
 from rules.topology import SILENT
-
-if TYPE_CHECKING:
-    from rules.dispatch import Case, Dispatcher, Told
-
-
-STANDING: Final = DAY
-"""An alert that is open longer than this is standing: it wants a work order, not another message."""
 
 
 class Held(NamedTuple):
@@ -29,11 +22,24 @@ class Held(NamedTuple):
     until: int | None
 
 
+class Desk(Protocol):
+    """What the stages ask of the dispatcher."""
+
+    plan: Plan
+    book: Book
+
+    def hidden_by(self, case: Case) -> Case | None:
+        """The case of which this one is only the consequence, if any."""
+
+    def sought_until(self, case: Case) -> int:
+        """Until when (ms) a bigger cause of a silent device may yet show."""
+
+
 @dataclass
 class Look:
     """One case, one person, now. ``wish`` is what the person should hear: a stage may change it."""
 
-    desk: Dispatcher
+    desk: Desk
     case: Case
     step: Step
     route: Route

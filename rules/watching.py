@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from rules.cells import Cell, Timeline
+from rules.condition import Condition
 from rules.findings import Finding, Used
 from rules.metering import Meter
 from rules.presence import presence
-
-if TYPE_CHECKING:
-    from rules.catalogue.page import Condition, Rule
 
 QUIET, PENDING, FIRING = "quiet", "pending", "firing"
 
@@ -32,19 +30,20 @@ class Watch(Cell):
     """
 
     __slots__ = ("after", "clear", "condition", "device", "due", "ending", "excess", "limits", "mark", "meter", "phase",
-                 "raised", "rule", "share", "since", "unknown_since", "zone")  # fmt: skip
+                 "raised", "rule", "share", "since", "unknown_since", "wasted", "zone")  # fmt: skip
 
     def __init__(
         self,
         memory: Timeline,
-        rule: Rule,
+        rule: str,
+        wasted: Literal["kwh", "litres"] | None,
         subject: Subject,
         values: Mapping[str, float],
         condition: Condition,
         meter: Meter | None,
     ) -> None:
         super().__init__(memory, 4)
-        self.rule, self.device, self.zone = rule, subject.id, subject.zone
+        self.rule, self.wasted, self.device, self.zone = rule, wasted, subject.id, subject.zone
         self.after, self.clear = int(values.get("after", 0)), int(values.get("clear", 0))
         self.condition, self.meter, self.limits = condition, meter, dict(values)
         self.phase = QUIET
@@ -83,9 +82,9 @@ class Watch(Cell):
         """Waste from ``since`` to ``moment``."""
         if self.condition.spent is not None:
             return self.condition.spent(self.since, moment)
-        if self.meter is None or not self.mark or self.rule.wasted is None:
+        if self.meter is None or not self.mark or self.wasted is None:
             return Used()
-        return self.meter.wasted(self.mark, moment, self.rule.wasted, self.excess, self.share, self.condition.share)
+        return self.meter.wasted(self.mark, moment, self.wasted, self.excess, self.share, self.condition.share)
 
     def _holds(self, moment: int) -> None:
         if self.phase == QUIET:
@@ -153,7 +152,7 @@ class Watch(Cell):
     def _say(self, state: str, at: int) -> None:
         self.memory.findings.append(
             Finding(
-                state, self.rule.name, self.device, self.zone, self.since, self.raised, at, self.used(at),
+                state, self.rule, self.device, self.zone, self.since, self.raised, at, self.used(at),
                 self._evidence(at),
             )
         )  # fmt: skip

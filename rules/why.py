@@ -12,9 +12,10 @@ from building.durations import format_duration
 from building.instants import to_iso
 from building.quantities import QUANTITIES
 from building.site import Site
-from rules.catalogue.page import Text, Truth
+from rules.catalogue import rule_of
 from rules.cells import NEVER, Cell, Signal
 from rules.clocks import SeasonNow, Working
+from rules.condition import Text, Truth
 from rules.memory import Memory
 from rules.messages import shown_limits
 from rules.presence import Room
@@ -71,26 +72,26 @@ def signals_of(watch: Watch) -> list[Signal]:
     return list(dict.fromkeys(signal for cell in cells for signal in _within(cell, set())))
 
 
-def explain(memory: Memory, watch: Watch, now: int) -> Why:
-    """What ``watch`` stands on at ``now``; ``memory`` must have come to that moment."""
-    condition = watch.condition
+def explain(site: Site, watch: Watch, now: int) -> Why:
+    """What ``watch`` stands on at ``now``; its memory must have come to that moment."""
+    rule, condition = rule_of(site, watch.rule), watch.condition
     pending = watch.phase == "pending"
     due = None
     if pending and not watch.unknown_since:
         due = watch.due if condition.sure is None else max(watch.due, condition.sure())
     return Why(
-        rule=watch.rule.name,
+        rule=watch.rule,
         device=watch.device,
         zone=watch.zone,
         at=now,
         phase=watch.phase,
         truth=condition.test(),
-        parts=tuple((part.name, part.test()) for part in condition.parts) or ((watch.rule.sentence, condition.test()),),
+        parts=tuple((part.name, part.test()) for part in condition.parts) or ((rule.sentence, condition.test()),),
         inputs=tuple(_input(signal, now) for signal in signals_of(watch)),
         presence=None if condition.room is None else _presence(condition.room),
         since=None if watch.phase == "quiet" else watch.since,
         due=due,
-        limits=shown_limits(watch.rule, watch.limits),
+        limits=shown_limits(rule, watch.limits),
     )
 
 

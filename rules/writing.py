@@ -10,9 +10,9 @@ from building.calendar import WorkCalendar, missing_holidays
 from building.durations import format_duration
 from building.instants import from_iso
 from building.site import Site
+from rules.cases import STANDING, Case, Letter
 from rules.catalogue import CATALOGUE
 from rules.channels.message import Entry, Link, Message
-from rules.dispatch import STANDING, Case, Letter
 from rules.routing import Person
 from rules.topology import CAUSES, words
 

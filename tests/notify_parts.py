@@ -11,9 +11,10 @@ from building.clock import ManualClock
 from building.document import parse_document
 from building.errors import DeliveryFailed
 from building.site import Site, build_site
+from rules.cases import Letter
 from rules.channels import check_channels
 from rules.channels.message import Message
-from rules.dispatch import Dispatcher, Letter
+from rules.dispatch import Dispatcher
 from rules.notifying import Notifier
 from rules.routing import Plan, check_routes
 from rules.writing import Writer

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from rules.dispatch import Book, Case, Dispatcher
+from rules.cases import Book, Case
+from rules.dispatch import Dispatcher
 from rules.routing import Plan
 from tests.notify_parts import CHANNELS, HOUR, MINUTE, SITE, Desk, an_alert, local, over, site_of
 

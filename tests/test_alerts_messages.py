@@ -8,9 +8,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from rules.cases import Case, Letter
 from rules.channels import Link
 from rules.digest import Calendar
-from rules.dispatch import Case, Dispatcher, Letter
+from rules.dispatch import Dispatcher
 from rules.pictures import FONTS, Signal, available, draw
 from rules.routing import Plan
 from rules.writing import Writer

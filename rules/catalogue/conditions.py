@@ -11,16 +11,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from building.quantities import QUANTITIES, Nature
 from building.site import Device
-from rules.catalogue.page import Truth, both, either
-
-if TYPE_CHECKING:
-    from rules.bench import Bench
-    from rules.cells import Cell, Signal
-    from rules.presence import Room
+from rules.bench import Bench
+from rules.cells import Cell, Signal
+from rules.condition import Truth, both, either
+from rules.presence import Room
 
 WORDS: Final = ("empty", "occupied", "working_hours", "cooling_season", "heating_season")
 _OPERATORS: Final = (">", ">=", "<", "<=", "==", "!=")
