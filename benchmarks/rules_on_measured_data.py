@@ -12,6 +12,7 @@ label's start to the first alarm that overlaps it. ``--bare`` leaves periods,
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import statistics
@@ -27,8 +28,13 @@ from measured.forms import Label, Measured, Part, labels_of
 from measured.sets import SETS
 
 from building.instants import from_iso, to_iso
+from building.site import load_site
 from greenwarden.replaying import replay_file
-from rules.catalogue import CATALOGUE
+from rules.catalogue import CATALOGUE, check_rules
+from rules.columns import find
+from rules.engine import RuleEngine
+from rules.learning import LowLevel
+from rules.readings_file import read_readings
 
 MINUTE: Final = 60_000
 MERGE: Final = 60 * MINUTE
@@ -116,11 +122,13 @@ def alarms_of(path: Path, last: int) -> list[Alarm]:
 
 
 class Ran(NamedTuple):
-    """What came of one set; ``days``: of all devices together, from the first to the last reading of each."""
+    """What came of one set; ``days``: of all devices together, from the first to the last reading of each; ``levels``:
+    standby levels by plug, labelled and learned (W)."""
 
     labels: list[Label]
     alarms: list[Alarm]
     days: float
+    levels: dict[str, tuple[float, float | None]]
 
 
 def days_of(parts: Iterable[Part]) -> float:
@@ -138,7 +146,26 @@ def run(folder: Path, measured: Measured, *, bare: bool) -> Ran:
         alerts = place / "alerts.jsonl"
         replay_file(site, readings, alerts, as_json=True)
         last = max(int(part.times.max() * 1000) for part in measured.parts(folder))
-        return Ran(labels_of(folder, measured), alarms_of(alerts, last), days_of(measured.parts(folder)))
+        days, levels = days_of(measured.parts(folder)), levels_of(folder, site, readings)
+        return Ran(labels_of(folder, measured), alarms_of(alerts, last), days, levels)
+
+
+def levels_of(folder: Path, file: Path, readings: Path) -> dict[str, tuple[float, float | None]]:
+    """Of each plug with a labelled standby level: the label, and what the engine has learned by the last reading."""
+    site = load_site(file, [check_rules])
+    with (folder / "labels_standby.csv").open(encoding="utf-8", newline="") as table:
+        labelled = {
+            row["device"]: float(row["level_w"]) for row in csv.DictReader(table) if row["device"] in site.device
+        }
+    if not labelled:
+        return {}
+    memory = RuleEngine(site).new_memory()
+    for _ in find(memory, read_readings(readings, site)):
+        pass
+    learned = {
+        name.removeprefix("level|"): cell for (_, name), cell in memory.kept.items() if isinstance(cell, LowLevel)
+    }
+    return {name: (level, learned[name].level) for name, level in labelled.items()}
 
 
 def report(measured: Measured, ran: Ran, *, details: bool) -> None:
@@ -167,6 +194,14 @@ def report(measured: Measured, ran: Ran, *, details: bool) -> None:
                 for one in stretches[:12]:
                     span = (to_iso(one.start, zone)[:19], to_iso(one.end, zone)[:19])
                     print(f"    {word:7} {rule:18} {one.unit:8} {span[0]} .. {span[1]}")
+    near = {
+        name: told is not None and abs(told - level) <= max(0.15 * level, 0.5)
+        for name, (level, told) in ran.levels.items()
+    }
+    if near:
+        print(f"{measured.name:28} standby level        within 15 % or 0.5 W: {sum(near.values())} of {len(near)}")
+    for name, (level, told) in ran.levels.items() if details else ():
+        print(f"    {'near' if near[name] else 'far':7} {name:24} labelled {level:5.1f} W, learned {told} W")
     for rule in CATALOGUE:
         others = [alarm for alarm in alarms if alarm.rule == rule]
         if rule not in labelled and (others or rule in measured.free):

@@ -29,10 +29,12 @@ def fresh(memory: Timeline, signal: Signal, moment: int) -> float | None:
 
 
 class LowLevel(Lasting):
-    """The lowest stable power of an appliance: what it draws when nobody uses it.
+    """What an appliance draws when nobody uses it, from its own history.
 
-    Power is looked at every half hour and counted by size; old days fade. The level is the middle of the lowest
-    cluster that holds a good part of the time. When that cluster has not been seen for days, the appliance was
+    Power is looked at every half hour and counted by size; old days fade. Idle is what lies below a third of the
+    highest power at work, and the level is its middle: of an appliance that rests at one power that power, of one that
+    is never quiet (a laptop on its charger) what it usually takes. What is seldom below a third of its highest power
+    is always on, and its level is the middle of all. When the level has not been seen for days, the appliance was
     changed and all is learned afresh.
     """
 
@@ -41,9 +43,10 @@ class LowLevel(Lasting):
 
     FEWEST_DAYS: ClassVar = 3
     _LOOKS_A_DAY: ClassVar = 24  # fewer do not make a day that counts
-    _SHARE: ClassVar = 0.15  # part of the time that makes a cluster a level
+    _SHARE: ClassVar = 0.15  # part of the time that an appliance must be idle to be one that rests at all
+    _IDLE: ClassVar = 1 / 3  # of the highest power: below it nothing is at work
     _FADE: ClassVar = 0.85  # what a day's looks count a day later
-    _WIDTH: ClassVar = 0.15  # a cluster reaches from its lowest value up by this part, or by half a watt
+    _WIDTH: ClassVar = 0.15  # a level wanders by this part, or by half a watt
     _GONE_DAYS: ClassVar = 3
     _FEWEST_NEAR: ClassVar = 2  # looks at the level that make it seen on a day
 
@@ -78,7 +81,7 @@ class LowLevel(Lasting):
         self.days += 1
         before = self.level
         self._notice_change()
-        self.level = self._lowest() if self.days >= self.FEWEST_DAYS else None
+        self.level = self._middle() if self.days >= self.FEWEST_DAYS else None
         self.counts = {size: count * self._FADE for size, count in self.counts.items() if count > 0.3}
         if self.level != before:
             self.tell(moment)
@@ -96,19 +99,19 @@ class LowLevel(Lasting):
     def _top(self, level: float) -> float:
         return level + max(level * self._WIDTH, 0.5)
 
-    def _lowest(self) -> float | None:
+    def _middle(self) -> float | None:
         sizes = sorted((float(size), count) for size, count in self.counts.items())
+        if not sizes:
+            return None
         whole = sum(count for _, count in sizes)
-        for place, (low, _) in enumerate(sizes):
-            top = low + 2 * max(low * self._WIDTH, 0.25)
-            cluster = [(size, count) for size, count in sizes[place:] if size <= top]
-            weight = sum(count for _, count in cluster)
-            if weight >= self._SHARE * whole:
-                half = weight / 2
-                for size, count in cluster:
-                    half -= count
-                    if half <= 0:
-                        return size
+        idle = [(size, count) for size, count in sizes if size < self._IDLE * sizes[-1][0]]
+        if sum(count for _, count in idle) < self._SHARE * whole:
+            idle = sizes
+        half = sum(count for _, count in idle) / 2
+        for size, count in idle:
+            half -= count
+            if half <= 0:
+                return size
         return None
 
 
