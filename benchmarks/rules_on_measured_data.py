@@ -18,13 +18,13 @@ import re
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
-from measured.forms import Label, Measured, Part, labels_of
+from measured.forms import Label, Measured, Part, Terms, labels_of
 from measured.sets import SETS
 
 from building.instants import from_iso, to_iso
@@ -168,7 +168,7 @@ def levels_of(folder: Path, file: Path, readings: Path) -> dict[str, tuple[float
     return {name: (level, learned[name].level) for name, level in labelled.items()}
 
 
-def report(measured: Measured, ran: Ran, *, details: bool) -> None:
+def report(measured: Measured, ran: Ran, terms: Mapping[str, Terms], *, details: bool) -> None:
     labels, alarms = ran.labels, ran.alarms
     zone = ZoneInfo(measured.tz)
     names = dict.fromkeys((label.rule, label.name, label.kind) for label in labels)
@@ -185,6 +185,9 @@ def report(measured: Measured, ran: Ran, *, details: bool) -> None:
         if floor is not None:
             long = Score([label for label in own.labels if label.end - label.start >= floor * MINUTE], own.alarms)
             show(measured, rule, f"  of them >= {floor:g} min", long, len(false))
+        if rule in terms and false:
+            told = sum(terms[rule](alarm.unit, alarm.start) for alarm in false)
+            print(f"{'':28} {rule:20} of the false, {told} are as the rule says, but of a kind or length not labelled")
         if rule == "water_leak":
             soon = sum(delay * MINUTE <= WITHIN for delay in own.delays())
             each = f"{1000 * len(false) / ran.days:.2f} false per 1,000 meter-days"
@@ -235,7 +238,8 @@ def main() -> None:
         sys.exit(f"{folder} holds no labels_events.csv; give the folder of the measured sets")
     for measured in SETS:
         if not words[1:] or measured.name in words[1:]:
-            report(measured, run(folder, measured, bare="--bare" in sys.argv), details="--details" in sys.argv)
+            terms = measured.terms(folder) if measured.terms is not None else {}
+            report(measured, run(folder, measured, bare="--bare" in sys.argv), terms, details="--details" in sys.argv)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime, time
 from pathlib import Path
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -38,6 +39,10 @@ class Label(NamedTuple):
     name: str  # what the label calls it
 
 
+Terms = Callable[[str, int], bool]
+"""(unit, instant in ms at which an alarm was raised) -> whether it is as the rule says."""
+
+
 class Measured(NamedTuple):
     """One measured set.
 
@@ -47,6 +52,8 @@ class Measured(NamedTuple):
     ``free``     rules of which the labels name every stretch there is, so that other alarms are false; their
                  alarms where nothing is labelled are counted too
     ``floor``    name of a label -> shortest stretch (minutes) that the rule's own wait lets it find
+    ``terms``    rules whose terms the measured signals can be put to without the engine: of an alarm on a unit raised
+                 at an instant, whether they held for the rule's whole wait before it
     """
 
     name: str
@@ -58,6 +65,7 @@ class Measured(NamedTuple):
     free: tuple[str, ...] = ()
     floor: Mapping[str, float] = {}
     derived: Callable[[Path], Iterable[Label]] | None = None
+    terms: Callable[[Path], Mapping[str, Terms]] | None = None
 
 
 def rows_of(path: Path) -> Iterator[dict[str, str]]:
@@ -113,3 +121,27 @@ def labels_of(folder: Path, measured: Measured) -> list[Label]:
                     start, end = (from_iso(row[key], zone) for key in ("start", "end"))
                     found.append(Label(row["unit"], rule, start, end, row["label_type"], row["rule"]))
     return found + (list(measured.derived(folder)) if measured.derived is not None else [])
+
+
+class Held(NamedTuple):
+    """A signal that holds its last value: instants in Unix seconds, and values."""
+
+    times: Floats
+    values: Floats
+
+    def all(self, start: float, end: float, wanted: Callable[[Floats], npt.NDArray[np.bool_]]) -> bool:
+        """Whether every value that stood at some time from ``start`` to before ``end`` is ``wanted``."""
+        first = int(self.times.searchsorted(start, "right")) - 1
+        last = int(self.times.searchsorted(end, "left"))
+        return first >= 0 and bool(wanted(self.values[first:last]).all())
+
+
+def off_hours(start: float, end: float, tz: str) -> bool:
+    """Whether no minute from ``start`` to ``end`` lies in the catalogue's default working hours, by weekday alone."""
+    zone = ZoneInfo(tz)
+    minutes = np.arange(start, end, 60.0)
+    local = [datetime.fromtimestamp(minute, zone) for minute in minutes]
+    return not any(
+        at.weekday() < 5 and (time(8, 30) <= at.time() < time(12) or time(13, 30) <= at.time() < time(17, 30))
+        for at in local
+    )

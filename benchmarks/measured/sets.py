@@ -8,7 +8,20 @@ from typing import Final
 
 import numpy as np
 
-from measured.forms import Label, Measured, Part, columns_of, local_seconds, numbers, parquet, rows_of, seconds_of
+from measured.forms import (
+    Held,
+    Label,
+    Measured,
+    Part,
+    Terms,
+    columns_of,
+    local_seconds,
+    numbers,
+    off_hours,
+    parquet,
+    rows_of,
+    seconds_of,
+)
 
 _DESKS: Final = range(1, 9)
 _UNITS: Final = (1, 2, 3)
@@ -47,6 +60,32 @@ def _wifi_device(name: str) -> str:
     return f"kind: {kind}, reports: on_change"
 
 
+def _wifi_terms(folder: Path) -> dict[str, Terms]:
+    """On for the whole wait, and nobody counted in it; for machines also: outside working hours."""
+    signals: dict[str, list[Part]] = {}
+    for part in _wifi_parts(folder):
+        if part.quantity in ("on", "people"):
+            signals.setdefault(part.device, []).append(part)
+    held = {name: Held(parts[0].times, parts[0].values) for name, parts in signals.items()}
+
+    def on(unit: str, start: float, end: float) -> bool:
+        return held[unit].all(start, end, lambda values: values > 0.5)
+
+    def empty(start: float, end: float) -> bool:
+        return held["people"].all(start, end, lambda values: values < 0.5)
+
+    def light(unit: str, raised: int) -> bool:
+        start, end = raised / 1000 - 15 * 60, raised / 1000
+        return on(unit, start, end) and empty(start, end)
+
+    def machine(unit: str, raised: int) -> bool:
+        start, end = raised / 1000 - 30 * 60, raised / 1000
+        idle = all(empty(at, at + 60) or off_hours(at, at + 60, "Asia/Shanghai") for at in np.arange(start, end, 60.0))
+        return on(unit, start, end) and idle
+
+    return {"lights_left_on": light, "equipment_left_on": machine}
+
+
 WIFI = Measured(
     "wifi_office_occ",
     "Asia/Shanghai",
@@ -60,6 +99,7 @@ WIFI = Measured(
         "setpoint_below_26_summer": ("aircon_setpoint",),
     },
     free=("aircon_unoccupied", "lights_left_on", "equipment_left_on", "aircon_setpoint"),
+    terms=_wifi_terms,
 )
 
 
