@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Final
 
@@ -13,6 +13,26 @@ FEW: Final = 8  # the same in columns, where each look costs a search
 _SAID: Final = attrgetter("said")
 
 
+class Losses(Cell):
+    """Tells who listens to signals that went stale, once all that go stale at the same moment are unknown: a rule must
+    not judge one half of a device's words by themselves, whatever crowds they are in."""
+
+    __slots__ = ("_lost",)
+
+    def __init__(self, memory: Timeline) -> None:
+        super().__init__(memory, 1)
+        self._lost: list[Signal] = []
+
+    def take(self, lost: Iterable[Signal], moment: int) -> None:
+        self._lost += lost
+        self.wake_at(moment)
+
+    def wake(self, moment: int) -> None:
+        lost, self._lost = self._lost, []
+        for cell in dict.fromkeys(listener for signal in lost for listener in signal.listeners):
+            cell.hear(moment)
+
+
 class Ages(Cell):
     """Sees that values told too long ago become unknown, for a crowd of signals that are given the same time.
 
@@ -20,10 +40,11 @@ class Ages(Cell):
     steady device leave the crowd: a ``Pulse`` minds them.
     """
 
-    __slots__ = ("_age", "on_change", "signals", "stale_after")
+    __slots__ = ("_age", "_losses", "on_change", "signals", "stale_after")
 
-    def __init__(self, memory: Timeline, stale_after: int, on_change: bool) -> None:
-        super().__init__(memory, 2)
+    def __init__(self, memory: Timeline, losses: Losses, stale_after: int, on_change: bool) -> None:
+        super().__init__(memory, 0)
+        self._losses = losses
         self.stale_after = stale_after
         self.on_change = on_change
         self._age: Callable[[Signal], int] = attrgetter("track.said" if on_change else "said")
@@ -74,8 +95,8 @@ class Ages(Cell):
                 self.memory.history.catch_up(signal, moment)
             signal.ages = None
             signal.lose()
-        for cell in dict.fromkeys(listener for signal in lost for listener in signal.listeners):
-            cell.hear(moment)
+        if lost:
+            self._losses.take(lost, moment)
 
 
 class Pulse(Cell):
@@ -87,7 +108,7 @@ class Pulse(Cell):
     __slots__ = ("patience", "tracks")
 
     def __init__(self, memory: Timeline, patience: int) -> None:
-        super().__init__(memory, 1)  # before the ages of what it releases
+        super().__init__(memory, 0)  # with the ages of what it releases, before anybody is told
         self.patience = patience
         self.tracks: list[Track] = []
 
@@ -122,6 +143,7 @@ class Ageing:
 
     def __init__(self, memory: Timeline) -> None:
         self._memory = memory
+        self._losses = Losses(memory)
         self._ages: dict[tuple[int, bool], Ages] = {}
         self._pulses: dict[int, Pulse] = {}
 
@@ -133,7 +155,7 @@ class Ageing:
             kind = (signal.stale_after, signal.track.on_change)
             crowd = self._ages.get(kind)
             if crowd is None or len(crowd.signals) >= (CROWD if self._memory.history is None else FEW):
-                crowd = self._ages[kind] = Ages(self._memory, *kind)
+                crowd = self._ages[kind] = Ages(self._memory, self._losses, *kind)
             crowd.watch(signal)
 
     def mind(self, track: Track) -> None:

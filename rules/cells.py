@@ -59,7 +59,7 @@ class Timeline:
         return self._order
 
     def push(self, moment: int, cell: Cell) -> None:
-        """Wake ``cell`` at ``moment``. Of one moment, calendars go first and watches last."""
+        """Wake ``cell`` at ``moment``. Of one moment, ages go first, then calendars, and watches last."""
         heapq.heappush(self.heap, (moment, cell.rank, self.numbered(), cell))
 
     def advance(self, moment: int) -> None:

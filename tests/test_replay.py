@@ -47,6 +47,20 @@ def test_columns_and_single_readings_give_the_same_alerts(readings: list[Reading
     assert replay(PATIENT, columns).alerts == replay(PATIENT, readings).alerts
 
 
+def test_what_goes_stale_at_the_same_moment_is_lost_before_any_rule_looks(tmp_path: Path) -> None:
+    """Found at random: the room went stale in another crowd than the mode, and the unit seemed to cool for a moment."""
+    others = {"lamp": {"on": 0.0, "active_power": 0.0}, "meter": {"active_power": 0.0}, "pulses": {"volume": 1.0},
+              "water": {"flow": 0.0}}  # fmt: skip
+    readings = [Reading(device, START, values) for device, values in others.items()]
+    told: dict[str, float | str] = {"running": 1.0, "mode": "auto", "setpoint": 26.0, "temperature": 20.0}
+    readings.append(Reading("ac", START + 1, told))
+    readings.append(Reading("ac", START + 600 * MINUTE, {"mode": "cool", "setpoint": 26.0}))
+    stepped = replay(PATIENT, readings).alerts
+    (alert,) = [alert for alert in stepped if alert.rule == "aircon_setpoint"]
+    assert alert.ended == START + 600 * MINUTE
+    assert replay(PATIENT, read_readings(write_csv(tmp_path / "r.csv", readings), SITE)).alerts == stepped
+
+
 @pytest.mark.parametrize("name", ["r.csv", "r.csv.gz"])
 @pytest.mark.parametrize("unix", [False, True])
 def test_a_csv_file_in_any_order_gives_the_alerts_of_its_readings(tmp_path: Path, name: str, unix: bool) -> None:
