@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import IO, Any, Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from building.errors import InputError
 from building.quantities import QUANTITIES, Nature
@@ -25,13 +26,18 @@ from rules.readings_file import (
     Ints,
     Rows,
     RowsRead,
+    Series,
     check_names,
     in_order,
     places,
 )
 
 _AT_ONCE: Final = 6_000_000  # rows in one stretch, about; 100 MB of times and values
+_NAMES_KEPT: Final = 4_000_000  # bytes that the names of a row group may take as stored, to be compared
 _RUNS: Final = 50  # rows one series must have in a run, on average, for runs to be cut out as they are
+
+
+Flags = npt.NDArray[np.bool_]
 
 
 class _Piece(NamedTuple):
@@ -40,6 +46,15 @@ class _Piece(NamedTuple):
     series: int
     times: Ints
     values: Floats
+
+
+class _Layout(NamedTuple):
+    """Where the series of a row group lie: their numbers, where each begins and the last ends, and the order of rows
+    in which that holds, None for the file's own."""
+
+    series: list[int]
+    borders: list[int]
+    order: Ints | None
 
 
 def rows_in(path: Path) -> int:
@@ -52,8 +67,9 @@ def read_parquet(path: Path, site: Site, told: RowsRead | None) -> Columns:
     file = _open(path)
     if not _is_plain(file):
         return _as_text(path.name, site, file)
-    reader = _Reader(path.name, site, file)
-    pieces = [piece for group in range(file.num_row_groups) for piece in reader.pieces(group)]
+    with path.open("rb") as stored:
+        reader = _Reader(path.name, site, file, stored)
+        pieces = [piece for group in range(file.num_row_groups) for piece in reader.pieces(group)]
     if told is not None:
         told(file.metadata.num_rows)
     return reader.columns(pieces)
@@ -65,7 +81,11 @@ def in_stretches(path: Path, site: Site, told: RowsRead | None) -> Iterator[Colu
     if not _is_plain(file):
         yield _as_text(path.name, site, file)
         return
-    reader = _Reader(path.name, site, file)
+    with path.open("rb") as stored:
+        yield from _stretches(_Reader(path.name, site, file, stored), told)
+
+
+def _stretches(reader: _Reader, told: RowsRead | None) -> Iterator[Columns]:
     begins = reader.begins()
     order = np.argsort(begins, kind="stable")
     waiting: list[_Piece] = []
@@ -90,28 +110,48 @@ def in_stretches(path: Path, site: Site, told: RowsRead | None) -> Iterator[Colu
 def _parted(pieces: list[_Piece], horizon: int) -> tuple[list[_Piece], list[_Piece]]:
     """What lies before ``horizon`` (ms), before which nothing more will come, and the rest."""
     ready, rest = [], []
+    known: dict[int, tuple[Flags, Ints, Ints]] = {}  # by array of instants, which many series share
     for piece in pieces:
-        if piece.times.max() < horizon:
+        key = id(piece.times)
+        if key not in known:
+            mask = piece.times < horizon
+            known[key] = (mask, piece.times[mask], piece.times[~mask])
+        mask, before, after = known[key]
+        if not len(after):
             ready.append(piece)
-        elif piece.times.min() >= horizon:
+        elif not len(before):
             rest.append(piece)
         else:
-            early = piece.times < horizon
-            ready.append(_Piece(piece.series, piece.times[early], piece.values[early]))
-            rest.append(_Piece(piece.series, piece.times[~early], piece.values[~early]))
+            ready.append(_Piece(piece.series, before, piece.values[mask]))
+            rest.append(_Piece(piece.series, after, piece.values[~mask]))
     return ready, rest
+
+
+def _parts(layout: _Layout, times: Ints, values: Floats) -> list[_Piece]:
+    lengths = np.diff(layout.borders)
+    if len(lengths) > 1 and (lengths == lengths[0]).all():
+        length = int(lengths[0])
+        shared = times[:length].copy()  # so that the rest of them can go
+        if (times.reshape(-1, length) == shared).all():
+            rows = values.reshape(-1, length)
+            return [_Piece(number, shared, row) for number, row in zip(layout.series, rows, strict=True)]
+    spans = zip(layout.series, pairwise(layout.borders), strict=True)
+    return [_Piece(number, times[start:end], values[start:end]) for number, (start, end) in spans]
 
 
 class _Reader:
     """A file's row groups as blocks; series are numbered as they turn up."""
 
-    def __init__(self, name: str, site: Site, file: Any) -> None:
+    def __init__(self, name: str, site: Site, file: Any, stored: IO[bytes]) -> None:
         self._name, self._site, self._file = name, site, file
         names = {column.lower(): column for column in file.schema_arrow.names}
         self._columns = [names[column] for column in COLUMNS]
         self._kind = file.schema_arrow.field(names["time"]).type
         self._firsts = np.cumsum([0] + [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)])
         self._numbers: dict[tuple[str, str], int] = {}
+        self._names: tuple[object, ...] | None = None  # of the row group read last
+        self._layout: _Layout | None = None
+        self._bytes = stored
 
     def begins(self) -> Ints:
         """ms of the first row of each row group; the beginning of time where the file does not say."""
@@ -124,34 +164,63 @@ class _Reader:
         return np.array(found, np.int64)
 
     def pieces(self, group: int) -> list[_Piece]:
-        """The rows of one row group, parted by series."""
-        table = self._file.read_row_group(group, columns=self._columns, use_threads=False)
-        table = table.select(self._columns)
+        """The rows of one row group, parted by series; series of the same instants share one array of them."""
+        layout = self._known_layout(group)
+        wanted = self._columns if layout is None else [self._columns[0], self._columns[3]]
+        table = self._file.read_row_group(group, columns=wanted, use_threads=False).select(wanted)
         first = int(self._firsts[group])
-        for name, column in zip(COLUMNS[:3], table.columns, strict=False):
+        for name, column in zip(COLUMNS[:3] if layout is None else COLUMNS[:1], table.columns, strict=False):
             if column.null_count:
                 row = first + int(np.flatnonzero(column.is_null().to_numpy())[0]) + 1
                 raise InputError(f"{self._name}: row {row}: {name} is empty")
         if not table.num_rows:
             return []
-        times, values = self._times(table.column(0), first), _values(table.column(3))
-        devices, device_names = _codes(table.column(1))
-        quantities, quantity_names = _codes(table.column(2))
+        times, values = self._times(table.column(0), first), _values(table.column(table.num_columns - 1))
+        if layout is None:
+            layout = self._layout = self._new_layout(table.column(1), table.column(2), first)
+        if layout.order is not None:
+            times, values = times[layout.order], values[layout.order]
+        return _parts(layout, times, values)
+
+    def _known_layout(self, group: int) -> _Layout | None:
+        """The layout of the row group before, where the names in this one are stored in the very same bytes."""
+        names = self._names_of(group)
+        before, self._names = self._names, names
+        return self._layout if names is not None and names == before else None
+
+    def _names_of(self, group: int) -> tuple[object, ...] | None:
+        """How devices and quantities of a row group are stored; None where that is too much to keep."""
+        told: list[object] = []
+        for place in (self._file.schema_arrow.names.index(name) for name in self._columns[1:3]):
+            chunk = self._file.metadata.row_group(group).column(place)
+            size = chunk.total_compressed_size
+            if size > _NAMES_KEPT or chunk.file_path:
+                return None
+            start = chunk.data_page_offset
+            if chunk.has_dictionary_page and 0 < chunk.dictionary_page_offset < start:
+                start = chunk.dictionary_page_offset
+            self._bytes.seek(start)
+            told += [chunk.num_values, chunk.compression, chunk.encodings, self._bytes.read(size)]
+        return tuple(told)
+
+    def _new_layout(self, device: Any, quantity: Any, first: int) -> _Layout:
+        devices, device_names = _codes(device)
+        quantities, quantity_names = _codes(quantity)
+        order = None
         borders = np.flatnonzero((devices[1:] != devices[:-1]) | (quantities[1:] != quantities[:-1])) + 1
-        if len(borders) * _RUNS > len(times):
+        rows = np.concatenate((np.zeros(1, np.int64), borders))
+        if len(borders) * _RUNS > len(devices):
             pairs = devices.astype(np.int32) * len(quantity_names) + quantities
             small = pairs.astype(np.uint16) if pairs.max() < 1 << 16 else pairs  # 16 bits are sorted in linear time
             order = np.argsort(small, kind="stable")
-            times, values, pairs = times[order], values[order], pairs[order]
+            pairs = pairs[order]
             borders = np.flatnonzero(pairs[1:] != pairs[:-1]) + 1
             rows = order[np.concatenate(([0], borders))]
-        else:
-            rows = np.concatenate((np.zeros(1, np.int64), borders))
-        found = []
-        for row, (start, end) in zip(rows.tolist(), pairwise([0, *borders.tolist(), len(times)]), strict=True):
-            key = (device_names[devices[row]], quantity_names[quantities[row]])
-            found.append(_Piece(self._number(key, first + row + 1), times[start:end], values[start:end]))
-        return found
+        numbers = [
+            self._number((device_names[devices[row]], quantity_names[quantities[row]]), first + row + 1)
+            for row in rows.tolist()
+        ]
+        return _Layout(numbers, [0, *borders.tolist(), len(devices)], order)
 
     def columns(self, pieces: list[_Piece]) -> Columns:
         """``pieces`` by series, each in order of time; of one instant the first row of the file stays."""
@@ -159,11 +228,16 @@ class _Reader:
         parts: dict[int, list[_Piece]] = {}
         for piece in pieces:
             parts.setdefault(piece.series, []).append(piece)
+        joined: dict[tuple[int, ...], tuple[Ints, bool]] = {}
         columns = {}
         for number, own in parts.items():
-            times = own[0].times if len(own) == 1 else np.concatenate([piece.times for piece in own])
+            alike = tuple(id(piece.times) for piece in own)
+            if alike not in joined:
+                times = own[0].times if len(own) == 1 else np.concatenate([piece.times for piece in own])
+                joined[alike] = (times, bool(np.all(times[1:] > times[:-1])))
+            times, ordered = joined[alike]
             values = own[0].values if len(own) == 1 else np.concatenate([piece.values for piece in own])
-            columns[keys[number]] = in_order(times, values)
+            columns[keys[number]] = Series(times, values) if ordered else in_order(times, values)
         return columns
 
     def _times(self, column: Any, first: int) -> Ints:

@@ -241,3 +241,31 @@ def test_a_long_file_is_read_in_stretches_with_the_same_alerts(
     parted = replay(site, stretches)
     assert parted.alerts
     assert parted == whole
+
+
+def test_row_groups_with_the_same_names_in_the_same_or_another_order_are_read_right(tmp_path: Path) -> None:
+    site = build_site(parse_document(SITE.encode(), "devices.yaml"))
+    path, whole = tmp_path / "r.parquet", []
+    times = np.repeat(1_782_896_400 + 60 * np.arange(200), 2)
+    names = {"by time": ["lamp", "pir"] * 200, "turned": ["pir", "lamp"] * 200,
+             "by series": ["lamp"] * 200 + ["pir"] * 200}  # fmt: skip
+    writer = None
+    for number, order in enumerate(["by time", "by time", "turned", "by series", "by series", "by time"]):
+        devices = names[order]
+        at = times if order != "by series" else np.concatenate([times[::2]] * 2)
+        table = pa.table({
+            "time": at + 12_000 * number,
+            "device": devices,
+            "quantity": ["on" if device == "lamp" else "occupancy" for device in devices],
+            "value": np.random.default_rng(number).integers(0, 2, 400).astype(float),
+        })  # fmt: skip
+        whole.append(table)
+        writer = writer or pq.ParquetWriter(path, table.schema)
+        writer.write_table(table)
+    assert writer is not None
+    writer.close()
+    read = readings_file.read_readings(path, site)
+    rows = pa.concat_tables(whole).to_pylist()
+    for (device, _), series in read.items():
+        pairs = sorted((row["time"] * 1000, row["value"]) for row in rows if row["device"] == device)
+        assert list(zip(series.times.tolist(), series.values.tolist(), strict=True)) == pairs
