@@ -63,7 +63,7 @@ class Work:
 
     @property
     def inputs(self) -> tuple[Cell, ...]:
-        return (self.mode, self.room, self.season)
+        return (self.mode, self.room, self.setpoint, self.season)
 
     def now(self) -> str | None:
         """By mode; in auto by room against setpoint where the unit tells both, else by the season."""

@@ -41,6 +41,9 @@ class History(Protocol):
     def spoken_until(self, signal: Signal) -> int:
         """Last instant of the stretch of readings, none of them stale, in which ``signal`` now stands."""
 
+    def prepare(self, watch: Cell) -> None:
+        """Bring all that the condition of ``watch`` looks at to the present."""
+
 
 class Timeline:
     """Event time of one site, the heap of what is due when, and what was found on the way."""
@@ -343,7 +346,10 @@ class Patient(Protocol):
 
 
 class Listener(Protocol):
-    """Who wants to know that a device speaks."""
+    """Who wants to know that a device speaks, when it has said nothing for ``limit`` ms."""
+
+    @property
+    def limit(self) -> int: ...
 
     def speak(self, moment: int) -> None:
         """It has said something."""

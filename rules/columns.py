@@ -20,14 +20,20 @@ import numpy.typing as npt
 
 from building.instants import EARLIEST
 from building.quantities import MODES, QUANTITIES, Nature
-from rules.cells import COUNTER, HELD, NEVER, Signal, Track
+from building.site import DAY
+from rules.calm import Calm, Plan, plan_of
+from rules.cells import COUNTER, HELD, NEVER, Cell, Signal, Track
 from rules.engine import spread
 from rules.findings import Finding
 from rules.memory import Memory
-from rules.readings_file import Columns, Floats, Ints, Series
+from rules.readings_file import Columns, Floats, Ints, Series, between
+from rules.timelines import FIRST_DEVICE
+from rules.watching import Watch
 
 Flags = npt.NDArray[np.bool_]
 
+_FIRST: Final = 3 * 3_600_000  # ms; after so long most that will ever speak is known, and what is known can be calm
+_MOST: Final = 16 * DAY  # so that one season, or one day of summer time's change, keeps little from being calm
 _FEW_CUTS: Final = 8  # up to so many, one comparison each is faster than a search for every value
 
 
@@ -37,7 +43,7 @@ class Run:
     Where the signal was known before, its last reading of then stands first, as reading number 0 of ``times``.
     """
 
-    __slots__ = ("breaks", "events", "good", "rank", "signal", "times", "total", "values", "worded")
+    __slots__ = ("breaks", "events", "good", "rank", "signal", "steady", "times", "total", "values", "worded")
 
     def __init__(self, signal: Signal, series: Series, rank: int, silences: Ints, said: Ints | None) -> None:
         self.signal = signal
@@ -65,6 +71,7 @@ class Run:
         if not known:
             events = np.union1d(events, np.zeros(1, np.int64))
         self.events: Ints = events
+        self.steady = known and self.good is None and not len(starts)  # neither gap nor flaw
         self.total: Floats | None = None
         if signal.summed and signal.summed != COUNTER:
             self._integrate(starts, sound, known)
@@ -162,6 +169,11 @@ class Run:
         if self.total is not None:
             signal.total = float(self.total[place])
 
+    def value_at(self, moment: int, rank: int) -> float:
+        """The value at ``moment``, when devices up to ``rank`` have spoken."""
+        side = "right" if self.rank <= rank else "left"
+        return float(self.values[self.times.searchsorted(moment, side) - 1])  # type: ignore[call-overload]  # a word
+
     def fresh_until(self, place: int) -> int:
         """Last instant of the stretch in which reading number ``place`` stands."""
         breaks = self.breaks
@@ -180,6 +192,17 @@ class ColumnHistory:
         self._said: dict[Track, list[Ints]] = {}
         self._moment = 0
         self._rank = -1
+        self._plan: Plan | None = None
+        self.calm: Calm | None = None  # while a stretch is gone through
+
+    def plan(self, memory: Memory) -> Plan:
+        if self._plan is None:
+            self._plan = plan_of(memory)
+        return self._plan
+
+    def prepare(self, watch: Cell) -> None:
+        if self.calm is not None:
+            self.calm.prepare(watch, self._moment, self._rank)
 
     def begin(self) -> None:
         """A new stretch: every signal as it stood at the end of the last one."""
@@ -254,6 +277,21 @@ def find(memory: Memory, columns: Columns) -> Iterator[list[Finding]]:
 
     Everything in ``columns`` is later than what was taken before. Ask for all findings before the next stretch.
     """
+    first, last = _limits(columns)
+    edge = first + (_FIRST if memory.now < EARLIEST else _MOST)
+    while edge <= last:
+        yield from _find(memory, between(columns, first, edge))
+        first, edge = edge, edge + _MOST
+    yield from _find(memory, between(columns, first, None))
+
+
+def _limits(columns: Columns) -> tuple[int, int]:
+    """First and last instant."""
+    arrays = {id(series.times): series.times for series in columns.values() if len(series.times)}.values()
+    return min((int(times[0]) for times in arrays), default=0), max((int(times[-1]) for times in arrays), default=-1)
+
+
+def _find(memory: Memory, columns: Columns) -> Iterator[list[Finding]]:
     history = memory.history
     if not isinstance(history, ColumnHistory):
         history = memory.history = ColumnHistory()
@@ -262,28 +300,60 @@ def find(memory: Memory, columns: Columns) -> Iterator[list[Finding]]:
     for (device, quantity), series in columns.items():
         if device in memory.tracks and len(series.times):
             by_device.setdefault(device, {})[quantity] = series
-    sources: list[tuple[Track, Run | None]] = []
-    times: list[Ints] = []
+    if not by_device:
+        return
+    runs: dict[Signal, Run] = {}
+    ranks: dict[Track, int] = {}
+    firsts: list[tuple[int, Track]] = []
     last = 0
     for rank, device in enumerate(sorted(by_device)):
         track, own = memory.tracks[device], by_device[device]
+        ranks[track] = rank
         last = max(last, max(int(series.times[-1]) for series in own.values()))
         if track.said == NEVER:
             # The first word of a device counts even when no rule asks for it: it starts time, and shows what it tells.
-            sources.append((track, None))
-            times.append(np.array([min(series.times[0] for series in own.values())]))
-        history.hear_of(track, list({id(series.times): series.times for series in own.values()}.values()))
+            firsts.append((min(int(series.times[0]) for series in own.values()), track))
+        said = list({id(series.times): series.times for series in own.values()}.values())
+        history.hear_of(track, said)
+        if track.life is not None:
+            firsts += [(at, track) for at in _after_silence(track, track.life.limit, said)]
         for run in _runs(memory, track, own, rank):
             history.add(run)
-            sources.append((track, run))
-            times.append(run.times[run.events])
-    if times:
-        yield from _feed(memory, history, times, sources)
-        history.set_now(last, len(by_device))
-        if last > memory.now:
-            memory.advance(last)
-        yield _taken(memory)
-        history.set_now(last, len(by_device))
+            runs[run.signal] = run
+    if memory.now >= EARLIEST:
+        history.calm = Calm(memory, history, history.plan(memory), runs, ranks, last)
+    yield from _feed(memory, history, _sources(history.calm, runs, firsts), ranks)
+    if last > memory.now:
+        memory.advance(last)
+    history.set_now(last, len(by_device))
+    memory.advance(last)
+    yield _taken(memory)
+    if history.calm is not None:
+        history.calm.end()
+        history.calm = None
+
+
+def _sources(
+    calm: Calm | None, runs: dict[Signal, Run], firsts: list[tuple[int, Track]]
+) -> list[tuple[Track, Run | None, Ints]]:
+    """Who tells the engine something, and when: not the calm zones, nor what nobody listens to while it is known."""
+    found: list[tuple[Track, Run | None, Ints]] = [(track, None, np.array([at])) for at, track in firsts]
+    for signal, run in runs.items():
+        if not len(run.events) or (calm is not None and signal in calm.signals):
+            continue
+        if signal.listeners or signal.summed == COUNTER or not run.steady:
+            found.append((signal.track, run, run.times[run.events]))
+    return found
+
+
+def _after_silence(track: Track, limit: int, said: list[Ints]) -> list[int]:
+    """When the device speaks again after having said nothing for ``limit`` ms."""
+    before = max([track.said, *(signal.heard for signal in track.signals.values())])
+    times = said[0] if len(said) == 1 else np.unique(np.concatenate(said))
+    gaps = np.diff(times)
+    places = np.flatnonzero(gaps >= limit) + 1 if len(gaps) and gaps.max() >= limit else np.empty(0, np.int64)
+    first = int(times[0])
+    return [*([first] if before != NEVER and first - before >= limit else []), *times[places].tolist()]
 
 
 def _runs(memory: Memory, track: Track, own: dict[str, Series], rank: int) -> Iterator[Run]:
@@ -298,13 +368,6 @@ def _runs(memory: Memory, track: Track, own: dict[str, Series], rank: int) -> It
         signal = memory.signal(track, quantity)
         if signal is not None:
             yield Run(signal, series, rank, silences, said)
-
-
-def cut_off(series: Series, until: int | None) -> Series:
-    """Without what comes before the year 2000 or after ``until``."""
-    first = int(np.searchsorted(series.times, EARLIEST))
-    end = len(series.times) if until is None else int(np.searchsorted(series.times, until, "right"))
-    return Series(series.times[first:end], series.values[first:end])
 
 
 def _taken(memory: Memory) -> list[Finding]:
@@ -350,44 +413,71 @@ class _Events:
 
 
 def _feed(
-    memory: Memory, history: ColumnHistory, times: list[Ints], sources: list[tuple[Track, Run | None]]
+    memory: Memory, history: ColumnHistory, sources: list[tuple[Track, Run | None, Ints]], ranks: dict[Track, int]
 ) -> Iterator[list[Finding]]:
-    """The events of all signals, merged by time and device; those of one device and instant together."""
-    at = np.concatenate(times)
-    lengths = [len(part) for part in times]
-    which = np.repeat(np.arange(len(sources)), lengths)  # sources run by device, so they sort as devices do
-    number = np.concatenate([np.arange(length) for length in lengths])
-    order = np.lexsort((which, at))
-    events = [None if run is None else _Events(run) for _, run in sources]
+    """What signals and watches must hear of, by time and device; of one device and instant, all signals together."""
+    calm = history.calm
+    turns = len(ranks) + FIRST_DEVICE + 1
+    keys = [times * turns + (ranks[track] + FIRST_DEVICE) for track, _, times in sources]
+    lengths = [len(part) for part in keys]
+    calls: list[Watch] = []
+    if calm is not None and calm.hears:
+        keys.append(np.array([key for key, _ in calm.hears], np.int64))
+        calls = [watch for _, watch in calm.hears]
+    if not keys:
+        return
+    whole = np.concatenate(keys)
+    which = np.repeat(np.arange(len(sources) + 1), [*lengths, len(calls)])
+    number = np.concatenate([np.arange(length) for length in (*lengths, len(calls))])
+    order = np.lexsort((which, whole))
+    events = [None if run is None else _Events(run) for _, run, _ in sources]
+    tracks = {rank: track for track, rank in ranks.items()}
     group: list[tuple[_Events, int]] = []
-    here: tuple[int, Track] | None = None
-    for moment, key, place in zip(at[order].tolist(), which[order].tolist(), number[order].tolist(), strict=True):
-        track = sources[key][0]
-        if here is not None and (here[0] != moment or here[1] is not track):
-            _apply(memory, history, here, group)
-            if memory.findings:
-                yield _taken(memory)
-            group = []
-        here = (moment, track)
-        found = events[key]
+    listening: list[Watch] = []
+    spoken = False
+    now = -1
+    for key, source, place in zip(whole[order].tolist(), which[order].tolist(), number[order].tolist(), strict=True):
+        if key != now:
+            if now >= 0:
+                moment, rank = now // turns, now % turns - FIRST_DEVICE
+                _apply(memory, history, (moment, rank, tracks[rank] if spoken else None), group, listening)
+                if memory.findings:
+                    yield _taken(memory)
+            group, listening, spoken, now = [], [], False, key
+        if source == len(sources):
+            listening.append(calls[place])
+            continue
+        spoken = True
+        found = events[source]
         if found is not None:
             group.append((found, place))
-    if here is not None:
-        _apply(memory, history, here, group)
+    moment, rank = now // turns, now % turns - FIRST_DEVICE
+    _apply(memory, history, (moment, rank, tracks[rank] if spoken else None), group, listening)
 
 
-def _apply(memory: Memory, history: ColumnHistory, here: tuple[int, Track], group: list[tuple[_Events, int]]) -> None:
-    moment, track = here
+def _apply(
+    memory: Memory,
+    history: ColumnHistory,
+    here: tuple[int, int, Track | None],
+    group: list[tuple[_Events, int]],
+    listening: list[Watch],
+) -> None:
+    moment, rank, track = here
     if moment > memory.now:
         if memory.now < EARLIEST:
             memory.begin(moment)
         memory.advance(moment)
-    changed = []
-    if group:
-        history.set_now(moment, group[0][0].run.rank)
-    for events, place in group:
-        events.bring(place)
-        if memory.take(events.run.signal, events.values[place], moment, True):
-            changed.append(events.run.signal)
-    memory.hear(track, moment)
-    spread(memory, track, changed, moment)
+    history.set_now(moment, rank)
+    if track is not None:
+        changed = []
+        for events, place in group:
+            events.bring(place)
+            if memory.take(events.run.signal, events.values[place], moment, True):
+                changed.append(events.run.signal)
+        memory.hear(track, moment)
+        spread(memory, track, changed, moment)
+    for watch in listening:
+        history.prepare(watch)
+        watch.hear(moment)
+    if listening and memory.heap and memory.heap[0][0] <= memory.now:
+        memory.advance(memory.now)

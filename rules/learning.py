@@ -64,17 +64,23 @@ class LowLevel(Lasting):
 
     def hear(self, moment: int) -> None:
         value = fresh(self.memory, self.signal, moment)
-        if value is not None and value >= 0:
+        if value is not None:
+            self.look(value)
+        local = datetime.fromtimestamp(moment / 1000, UTC).astimezone(self.tz)
+        if local.hour == local.minute == 0:
+            self.close_day(moment)
+
+    def look(self, value: float) -> None:
+        """Count one look at the power, W."""
+        if value >= 0:
             size = f"{value:.1f}" if value < 20 else f"{value:.2g}" if value < 100 else f"{value:.3g}"
             self.counts[size] = self.counts.get(size, 0.0) + 1.0
             self.looks += 1
             if self.level is not None and value <= self._top(self.level):
                 self.near += 1
-        local = datetime.fromtimestamp(moment / 1000, UTC).astimezone(self.tz)
-        if local.hour == local.minute == 0:
-            self._close_day(moment)
 
-    def _close_day(self, moment: int) -> None:
+    def close_day(self, moment: int) -> None:
+        """Judge the looks of the day that ends at ``moment``."""
         looks, self.looks = self.looks, 0
         if looks < self._LOOKS_A_DAY:
             return
@@ -407,15 +413,15 @@ class Pace(Lasting):
 class LampLight(Lasting):
     """What one lamp adds to the light on a sensor, learned from the moments at which it was switched."""
 
-    __slots__ = ("_delay", "_lit", "_lux", "before", "edge", "jumps", "lit")
+    __slots__ = ("before", "delay", "edge", "is_lit", "jumps", "lit", "sensor")
     STATE: ClassVar = ("jumps", "lit", "before", "edge")
 
     MOST: ClassVar = 7
 
     def __init__(self, memory: Timeline, lit: Callable[[], bool | None], lux: Signal) -> None:
         super().__init__(memory, 2)
-        self._lit, self._lux = lit, lux
-        self._delay = 2 * lux.track.device.every
+        self.is_lit, self.sensor = lit, lux
+        self.delay = 2 * lux.track.device.every
         self.jumps: list[float] = []
         self.lit: bool | None = None
         self.before: float | None = None
@@ -427,14 +433,14 @@ class LampLight(Lasting):
         return median(self.jumps) if self.jumps else None
 
     def hear(self, moment: int) -> None:
-        before, self.lit = self.lit, self._lit()
+        before, self.lit = self.lit, self.is_lit()
         if self.lit is not None and before is not None and self.lit != before:
             self.edge = moment
-            self.before = fresh(self.memory, self._lux, moment)
-            self.wake_at(moment + self._delay)
+            self.before = fresh(self.memory, self.sensor, moment)
+            self.wake_at(moment + self.delay)
 
     def wake(self, moment: int) -> None:
-        after = fresh(self.memory, self._lux, moment)
+        after = fresh(self.memory, self.sensor, moment)
         if self.before is not None and after is not None and self.edge:
             jump = after - self.before if self.lit else self.before - after
             self.jumps = [*self.jumps, max(jump, 0.0)][-self.MOST :]
@@ -443,4 +449,4 @@ class LampLight(Lasting):
 
     def resume(self, moment: int) -> None:
         if self.edge:
-            self.wake_at(max(self.edge + self._delay, moment + 1))
+            self.wake_at(max(self.edge + self.delay, moment + 1))

@@ -170,7 +170,7 @@ class Still(Lasting):
     __slots__ = ("alone", "looks", "lowest", "moved", "others", "quantity", "signal", "since", "value")
     STATE: ClassVar = ("value", "since", "moved", "lowest", "looks")
 
-    _KNOWN_AFTER: ClassVar = 3 * _SAMPLES_A_DAY
+    KNOWN_AFTER: ClassVar = 3 * _SAMPLES_A_DAY
 
     def __init__(self, memory: Timeline, signal: Signal, ticker: Ticker, others: Sequence[Still], alone: bool) -> None:
         super().__init__(memory, 3)
@@ -194,7 +194,7 @@ class Still(Lasting):
             self.value, self.since = value, self.signal.heard
         if value is not None:
             self.looks += 1
-            if value != 0 or self.looks <= self._KNOWN_AFTER:
+            if value != 0 or self.looks <= self.KNOWN_AFTER:
                 self.lowest = value if self.lowest is None else min(self.lowest, value)
         self.tell(moment)
 
@@ -202,7 +202,7 @@ class Still(Lasting):
         """Whether it stands still although it, or its neighbours, ought to move."""
         if self.value is None:
             return None
-        if self.value == 0 and not (self.looks > self._KNOWN_AFTER and (self.lowest or 0.0) > 0):
+        if self.value == 0 and not (self.looks > self.KNOWN_AFTER and (self.lowest or 0.0) > 0):
             return False
         neighbours = [other for other in self.others if other is not self]
         if not neighbours:

@@ -113,11 +113,15 @@ def between(columns: Columns, start: int | None, end: int | None) -> Columns:
     if start is None and end is None:
         return columns
     cut = {}
+    known: dict[int, tuple[int, int, Ints]] = {}  # by array of instants, which many series share
     for key, (times, values) in columns.items():
-        first = 0 if start is None else int(np.searchsorted(times, start))
-        last = len(times) if end is None else int(np.searchsorted(times, end))
+        if id(times) not in known:
+            first = 0 if start is None else int(np.searchsorted(times, start))
+            last = len(times) if end is None else int(np.searchsorted(times, end))
+            known[id(times)] = (first, last, times[first:last])
+        first, last, within = known[id(times)]
         if first < last:
-            cut[key] = Series(times[first:last], values[first:last])
+            cut[key] = Series(within, values[first:last])
     return cut
 
 

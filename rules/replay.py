@@ -11,11 +11,11 @@ from building.instants import EARLIEST
 from building.readings import Reading
 from building.site import Site
 from rules.alerts import Alert, alert_of
-from rules.columns import cut_off, find
+from rules.columns import find
 from rules.engine import RuleEngine
 from rules.findings import Finding
 from rules.memory import Memory
-from rules.readings_file import Columns, Stretches, open_readings, read_readings
+from rules.readings_file import Columns, Stretches, between, open_readings, read_readings
 from rules.topology import SILENT
 
 __all__ = ["Replayed", "as_lines", "open_readings", "read_readings", "replay"]
@@ -132,8 +132,8 @@ def _count(columns: Columns) -> int:
 
 
 def _cut(columns: Columns, until: int | None) -> Columns:
-    cut = {key: cut_off(series, until) for key, series in columns.items()}
-    return {key: series for key, series in cut.items() if len(series.times)}
+    """Without what comes before the year 2000 or after ``until``."""
+    return between(columns, EARLIEST, None if until is None else until + 1)
 
 
 def _sensible(readings: Iterable[Reading], now: int | None) -> tuple[list[Reading], int]:

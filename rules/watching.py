@@ -66,6 +66,8 @@ class Watch(Cell):
             self._fails(moment)
 
     def wake(self, moment: int) -> None:
+        if self.memory.history is not None:
+            self.memory.history.prepare(self)
         if self.phase == PENDING:
             self._judge_due(moment)
         elif self.phase == FIRING and self.ending and self.condition.test() is False:

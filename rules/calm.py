@@ -1,0 +1,538 @@
+"""Zones in which, for a stretch of readings, nothing is unknown: their rules are judged over all of it at once.
+
+Where every signal of a zone is known throughout, the truth of a rule's condition follows from a few numbers over time:
+the band each value lies in, presence, working hours, what was learned. numpy finds when it turns; each different case
+is put to the rule's own test once. What holds for less than the wait of the rule is left out, and the ``Watch`` itself
+hears of the rest, each time with the cells it looks at brought to that moment. So it finds what it would have found
+reading by reading, to the last bit. Zones with gaps, flaws or sensors in doubt go through the engine event by event.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+
+from building.quantities import MODES
+from rules.cells import COUNTER, NEVER, Cell, Signal, Track
+from rules.clocks import SeasonNow, Ticker
+from rules.learning import LampLight, LowLevel
+from rules.maintenance import Still
+from rules.memory import Memory
+from rules.presence import NEVER_AFTER, Room, Witness
+from rules.readings_file import Ints
+from rules.timelines import (
+    FIRST_DEVICE,
+    WAITING,
+    LevelLine,
+    LightLine,
+    Line,
+    RoomLine,
+    StillLine,
+    edges_of,
+    seen_throughout,
+    ticks_of,
+)
+from rules.watching import QUIET, Watch
+
+if TYPE_CHECKING:
+    from rules.columns import ColumnHistory, Run
+
+_BY_BAND: Final = frozenset(
+    ("lights_left_on", "lights_in_daylight", "aircon_unoccupied", "aircon_setpoint", "aircon_room_temperature",
+     "equipment_left_on", "standby_load", "high_power_appliance")
+)  # fmt: skip
+"""Rules whose conditions look at nothing but the band in which a number lies, setpoints apart, and the temperature of
+a unit in auto; what a site's own rule looks at is not known, so there every number that came up is its own case."""
+
+_UNKNOWN: Final = 2  # how a truth of None is counted, beside 0 and 1
+
+
+class Zone:
+    """Signals, rooms and rules that look at one another, and at nothing else."""
+
+    def __init__(self) -> None:
+        self.signals: list[Signal] = []
+        self.rooms: list[Room] = []
+        self.watches: list[Watch] = []
+        self.lights: list[LampLight] = []
+        self.levels: list[LowLevel] = []
+        self.seasons: list[SeasonNow] = []
+        self.mute: set[Signal] = set()  # signals that must not speak for the zone to be calm
+        self.fit = True  # whether all of its cells are of kinds that are known here
+
+
+class Plan(NamedTuple):
+    """What never changes in a memory: its zones, its learning cells, and who tells them the time."""
+
+    zones: list[Zone]
+    stills: list[list[Still]]
+    tickers: Mapping[Cell, Ticker]
+
+
+def plan_of(memory: Memory) -> Plan:
+    """Part the cells of ``memory`` into zones."""
+    tickers = {cell: clock for clock in memory.clocks if isinstance(clock, Ticker) for cell in clock.listeners}
+    groups: dict[int, list[Still]] = {}
+    for cell in memory.kept.values():
+        if isinstance(cell, Still):
+            groups.setdefault(id(cell.others), []).append(cell)
+    return Plan(list(_zones(memory)), list(groups.values()), tickers)
+
+
+def _zones(memory: Memory) -> Iterable[Zone]:
+    above: dict[object, object] = {}
+
+    def top(thing: object) -> object:
+        while above.setdefault(thing, thing) is not thing:
+            above[thing] = thing = above[above[thing]]
+        return thing
+
+    def join(things: Iterable[object]) -> None:
+        first, *rest = map(top, things)
+        for thing in rest:
+            above[top(thing)] = top(first)
+
+    judging = [watch for watch in memory.watches.values() if _things(watch.condition.inputs)]
+    for watch in judging:
+        join(_things(watch.condition.inputs))
+    for room in memory.rooms.values():
+        join([room, *(source.signal for source in room.sources)])
+    zones: dict[object, Zone] = {}
+    for thing in list(above):
+        zone = zones.setdefault(top(thing), Zone())
+        if isinstance(thing, Signal):
+            zone.signals.append(thing)
+        elif isinstance(thing, Room):
+            zone.rooms.append(thing)
+    for watch in judging:
+        zone = zones[top(_things(watch.condition.inputs)[0])]
+        zone.watches.append(watch)
+        for cell in watch.condition.inputs:
+            if isinstance(cell, LampLight) and cell not in zone.lights:
+                zone.lights.append(cell)
+            elif isinstance(cell, LowLevel) and cell not in zone.levels:
+                zone.levels.append(cell)
+            elif isinstance(cell, SeasonNow) and cell not in zone.seasons:
+                zone.seasons.append(cell)
+    for zone in zones.values():
+        zone.fit = _fits(zone)
+    return zones.values()
+
+
+def _things(inputs: Sequence[Cell]) -> list[object]:
+    """The signals and rooms that a condition looks at."""
+    found: list[object] = [cell for cell in inputs if isinstance(cell, (Signal, Room))]
+    return found + [cell.sensor for cell in inputs if isinstance(cell, LampLight)]
+
+
+def _fits(zone: Zone) -> bool:
+    for watch in zone.watches:
+        condition = watch.condition
+        if condition.began or condition.proved or condition.spent or condition.head:
+            return False
+        if not all(isinstance(cell, (Signal, Room, SeasonNow, LowLevel, LampLight)) for cell in condition.inputs):
+            return False
+        # Signs of people from a device that the rule looks at as well: it would hear of them before the room does.
+        sources = [source for cell in condition.inputs if isinstance(cell, Room) for source in cell.sources]
+        own = {cell.track for cell in condition.inputs if isinstance(cell, Signal)}
+        zone.mute.update(source.signal for source in sources if source.track in own)
+    known: set[Cell] = {*zone.watches, *zone.lights, *(source for room in zone.rooms for source in room.sources)}
+    for signal in zone.signals:
+        if not known.issuperset(signal.listeners) or signal.summed == COUNTER:
+            zone.mute.add(signal)
+    return all(known.issuperset(room.listeners) for room in zone.rooms)
+
+
+class SignalLine:
+    """A signal's bands over a stretch: the numbers with which it entered each."""
+
+    def __init__(self, signal: Signal, run: Run, turns: int) -> None:
+        self.signal, self.worded = signal, run.worded
+        places = run.events
+        self.keys = run.times[places] * turns + (run.rank + FIRST_DEVICE)
+        self.values = run.values[places]
+        first: float = run.values[0] if run.worded else signal.number
+        self.numbers = np.concatenate((np.array([first]), self.values))
+        self._keys: list[int] = self.keys.tolist()
+        self._lines: dict[bool, Line] = {}
+
+    def line(self, exact: bool) -> Line:
+        """Coded by number where ``exact``, else by band."""
+        if exact not in self._lines:
+            seen, codes = self.numbers, np.arange(len(self.numbers))
+            if exact or self.worded or self.signal.each:
+                seen, codes = np.unique(self.numbers, return_inverse=True)
+            else:
+                bands = np.searchsorted(np.array(self.signal.cuts()), self.numbers, "right")
+                _, places, codes = np.unique(bands, return_index=True, return_inverse=True)
+                seen = self.numbers[places]
+            shown = seen.tolist()
+            self._lines[exact] = Line(self.keys, codes, lambda code: self._show(shown[code]))
+        return self._lines[exact]
+
+    def _show(self, number: float) -> None:
+        if self.worded:
+            self.signal.value = MODES[int(number)]
+        else:
+            self.signal.number = number
+
+    def bring(self, key: int) -> None:
+        self._show(float(self.numbers[bisect_right(self._keys, key)]))
+
+    def settle(self) -> None:
+        """The signal as after its last reading."""
+        if len(self.values):
+            value = self.signal.value
+            self.signal.settle(value if self.worded else float(self.values[-1]))
+            self.signal.value = value
+
+
+class Call(Cell):
+    """Has a watch hear, at a moment of the calendar's."""
+
+    __slots__ = ("watch",)
+
+    def __init__(self, memory: Memory, watch: Watch, moment: int) -> None:
+        super().__init__(memory, 3)
+        self.watch = watch
+        self.wake_at(moment)
+
+    def wake(self, moment: int) -> None:
+        if self.memory.history is not None:
+            self.memory.history.prepare(self.watch)
+        self.watch.hear(moment)
+
+
+class Calm:
+    """The calm zones of one stretch of readings, after ``memory.now`` up to ``last``."""
+
+    def __init__(self, memory: Memory, history: ColumnHistory, plan: Plan, runs: Mapping[Signal, Run],
+                 ranks: Mapping[Track, int], last: int) -> None:  # fmt: skip
+        self._memory, self._history, self._runs, self._ranks = memory, history, runs, ranks
+        self._plan = plan
+        self._start, self._last = memory.now, last
+        self.turns = len(ranks) + FIRST_DEVICE + 1
+        self._lines: dict[Cell, Any] = {}
+        self._bring: dict[Cell, list[Callable[[int], None]]] = {}
+        self._edges: dict[Cell, list[tuple[int, bool]]] = {}
+        self._ticks: dict[Ticker, tuple[Ints, Ints] | None] = {}
+        self._looked: dict[tuple[int, int], Ints] = {}
+        self._asleep: list[tuple[Cell, list[Cell]]] = []  # who told the time, and whom
+        self.signals: set[Signal] = set()
+        self.hears: list[tuple[int, Watch]] = []  # keys at which watches must hear
+        self._stills = self._still_ones()
+        self._zones = [zone for zone in plan.zones if zone.fit and zone.watches and self._is_calm(zone)]
+        for zone in self._zones:
+            self.signals.update(zone.signals)
+        self._fall_asleep()
+        for zone in self._zones:
+            self._judge(zone)
+
+    def prepare(self, watch: Cell, moment: int, rank: int) -> None:
+        """Bring what ``watch`` looks at to ``moment``, with what devices up to ``rank`` said then."""
+        lines = self._bring.get(watch)
+        if lines is not None:
+            key = moment * self.turns + (rank + FIRST_DEVICE if rank >= 0 else WAITING)
+            for bring in lines:
+                bring(key)
+
+    def end(self) -> None:
+        """All cells as they stand after the stretch."""
+        for clock, listeners in self._asleep:
+            clock.listeners = listeners
+        for line in self._stills:
+            line.take()
+        key = (self._last + 1) * self.turns
+        for cell, line in self._lines.items():
+            line.bring(key)
+            if isinstance(cell, Signal):
+                line.settle()
+            elif isinstance(cell, LampLight) and line.due:
+                cell.wake_at(line.due)
+        for zone in self._zones:
+            for room in zone.rooms:
+                for source in room.sources:
+                    self._end_of(source)
+
+    def _end_of(self, source: Witness) -> None:
+        line = self._lines.get(source.signal)
+        if line is None or not len(line.values):
+            source.resume(self._last)
+            return
+        sees = line.values >= 0.5
+        source.ever = source.ever or bool(sees.any())
+        if not sees[-1]:
+            source.yes_since = NEVER
+        else:
+            blind = np.flatnonzero(~sees)
+            if len(blind) or source.yes_since == NEVER:
+                begin = int(blind[-1]) + 1 if len(blind) else 0
+                source.yes_since = int(line.keys[begin]) // self.turns
+        source.resume(self._last)
+
+    # -- who is calm ---------------------------------------------------------------------------------------------------
+
+    def _is_calm(self, zone: Zone) -> bool:
+        if any(watch.unknown_since for watch in zone.watches):
+            return False
+        if any(signal.spoken or signal in self._runs for signal in zone.mute):
+            return False
+        for season in zone.seasons:
+            days = range(self._start, self._last + 86_400_000, 86_400_000)
+            if any(season.calendar.season(min(day, self._last)) != season.name for day in days):
+                return False
+        return (
+            all(self._is_known(signal) for signal in zone.signals)
+            and all(self._is_plain(room) for room in zone.rooms)
+            and all(self._ticks_of(level) is not None for level in zone.levels)
+        )
+
+    def _is_known(self, signal: Signal) -> bool:
+        run = self._runs.get(signal)
+        if run is None:
+            return signal.unknown or self._lasts(signal)
+        return run.steady and self._lasts(signal)
+
+    def _lasts(self, signal: Signal) -> bool:
+        return self._history.spoken_until(signal) + signal.stale_after > self._last
+
+    def _is_plain(self, room: Room) -> bool:
+        """Whether presence there is known throughout."""
+        spans = (*room.bookings.fixed, *room.bookings.spans)
+        if any(start <= self._last and end > self._start for start, end in spans):
+            return False
+        if room.expected is None or any(patience.waiting(self._start) for patience in room.awaited):
+            return False
+        if not room.sensed:
+            return True
+        spoken = [source for source in room.sources if source.spoken]
+        return bool(spoken) and all(self._is_trusted(source) for source in spoken)
+
+    def _is_trusted(self, source: Witness) -> bool:
+        if source.unknown or (not source.ever and source.first + NEVER_AFTER <= self._last):
+            return False
+        run = self._runs.get(source.signal)
+        if run is None:
+            return source.yes_since == NEVER or not seen_throughout(
+                source.yes_since, np.empty(0, np.int64), np.empty(0, np.int64), self._last
+            )
+        times, sees = run.times[run.events], run.values[run.events] >= 0.5
+        before = np.concatenate((np.array([source.sees]), sees[:-1]))
+        return not seen_throughout(source.yes_since, times[sees & ~before], times[~sees & before], self._last)
+
+    def _ticks_of(self, cell: Cell) -> tuple[Ints, Ints] | None:
+        ticker = self._plan.tickers[cell]
+        if ticker not in self._ticks:
+            self._ticks[ticker] = ticks_of(ticker, self._start, self._last)
+        return self._ticks[ticker]
+
+    def _looks(self, run: Run, ticks: Ints) -> Ints:
+        """Places of the last readings before each tick."""
+        key = (id(run.times), id(ticks))
+        if key not in self._looked:
+            self._looked[key] = run.times.searchsorted(ticks, "left") - 1
+        return self._looked[key]
+
+    # -- learning ------------------------------------------------------------------------------------------------------
+
+    def _still_ones(self) -> list[StillLine]:
+        found: list[StillLine] = []
+        for group in self._plan.stills:
+            lines = [self._still_line(still) for still in group]
+            if all(lines):
+                found += [line for line in lines if isinstance(line, StillLine)]
+        return found
+
+    def _still_line(self, still: Still) -> StillLine | bool:
+        """True where there is nothing to look at, False where it must be looked at as time goes by."""
+        run = self._runs.get(still.signal)
+        (watch,) = still.listeners
+        ticks = self._ticks_of(still)
+        if ticks is None or not isinstance(watch, Watch) or watch.phase != QUIET:
+            return False
+        if run is None:
+            return still.signal.unknown and still.value is None
+        if not run.steady:
+            return False
+        places = self._looks(run, ticks[0])
+        heard = run.times[places]
+        if len(heard) and (ticks[0] - heard).max() >= still.signal.stale_after:
+            return False
+        line = StillLine(still, ticks[0], heard, run.values[places], watch.after)
+        return line if line.harmless else False
+
+    def _fall_asleep(self) -> None:
+        """Nobody tells those the time whose whole stretch is known already."""
+        quiet: set[Cell] = {line.still for line in self._stills}
+        for zone in self._zones:
+            quiet.update(zone.rooms)
+            quiet.update(zone.levels)
+            for source in (source for room in zone.rooms for source in room.sources):
+                source.waking = 0
+        clocks = {*self._plan.tickers.values(), *(room.working for zone in self._zones for room in zone.rooms)}
+        for clock in clocks:
+            self._asleep.append((clock, clock.listeners))
+            clock.listeners = [cell for cell in clock.listeners if cell not in quiet]
+
+    # -- judging -------------------------------------------------------------------------------------------------------
+
+    def _judge(self, zone: Zone) -> None:
+        for signal in zone.signals:
+            run = self._runs.get(signal)
+            if run is not None:
+                self._lines[signal] = SignalLine(signal, run, self.turns)
+        for room in zone.rooms:
+            self._lines[room] = self._room_line(room)
+        for level in zone.levels:
+            self._learn(level)
+        for light in zone.lights:
+            self._learn_light(light)
+        for watch in zone.watches:
+            self._hear(watch)
+
+    def _room_line(self, room: Room) -> RoomLine:
+        edges = self._edges.get(room.working)
+        if edges is None:
+            edges = self._edges[room.working] = edges_of(room.working, self._start, self._last)
+        sources = []
+        for source in room.sources if room.sensed else ():
+            line = self._lines.get(source.signal)
+            if line is not None:
+                sources.append((source.sees, line.keys, line.values))
+            elif source.spoken:
+                sources.append((source.sees, np.empty(0, np.int64), np.empty(0)))
+        return RoomLine(room, sources, edges, self.turns)
+
+    def _learn(self, level: LowLevel) -> None:
+        run = self._runs.get(level.signal)
+        ticks = self._ticks_of(level)
+        assert ticks is not None
+        values = np.full(len(ticks[0]), np.nan)
+        if run is not None:
+            values = run.values[self._looks(run, ticks[0])]
+        self._lines[level] = LevelLine(level, *ticks, values, self.turns)
+
+    def _learn_light(self, light: LampLight) -> None:
+        run, sensor = self._runs.get(light.sensor), light.sensor
+
+        def lux(moment: int, turn: int) -> float | None:
+            if run is None:
+                return None if sensor.unknown else float(sensor.value)
+            return run.value_at(moment, turn - FIRST_DEVICE)
+
+        cells = [cell for cell in self._lines if light in cell.listeners]
+        changes = []
+        if cells:
+            lines = [self._lines[cell].line(False) for cell in cells]
+            _, keys, truths = self._truths(lines, lambda: (light.is_lit(), 1.0))
+            for key, truth in zip(keys.tolist(), truths.tolist(), strict=True):
+                changes.append((key // self.turns, key % self.turns, truth == 1))
+        light.waking, due = 0, light.waking if light.edge else 0
+        self._lines[light] = LightLine(light, changes, lux, due, self.turns, self._last)
+
+    def _hear(self, watch: Watch) -> None:
+        """Find when ``watch`` must hear."""
+        condition = watch.condition
+        rule = watch.rule.name
+        exact = rule not in _BY_BAND
+        modes = [cell for cell in condition.inputs if isinstance(cell, Signal) and cell.quantity == "mode"]
+        numbers = ("setpoint", "temperature") if any(map(self._may_be_auto, modes)) else ("setpoint",)
+        lines, brings = [], []
+        for cell in dict.fromkeys(condition.inputs):
+            found = self._lines.get(cell)
+            if found is None:
+                continue
+            brings.append(found.bring)
+            by_number = exact or (isinstance(cell, Signal) and cell.quantity in numbers)
+            lines.append(found.line(by_number) if isinstance(cell, Signal) else found.line)
+        self._bring[watch] = brings
+        share = condition.share
+
+        def case() -> tuple[bool | None, float]:
+            truth = condition.test()
+            return truth, share() if share is not None and truth else 1.0
+
+        changing = [line for line in lines if len(line.keys)]
+        if not changing:
+            return
+        for line in lines:
+            line.show(int(line.codes[0]))
+        first, keys, truths = self._truths(changing, case)
+        if first != _UNKNOWN and (first == 1) != (watch.phase != QUIET and not watch.ending):
+            keys = _all_keys(changing)  # it has not heard yet how things are
+            truths = np.full(len(keys), _UNKNOWN)
+        if len(keys):
+            self._call(watch, first, keys, truths)
+
+    def _may_be_auto(self, mode: Signal) -> bool:
+        line = self._lines.get(mode)
+        return mode.value == "auto" if line is None else bool((line.numbers == MODES.index("auto")).any())
+
+    @staticmethod
+    def _truths(lines: Sequence[Line], case: Callable[[], tuple[bool | None, float]]) -> tuple[int, Ints, Ints]:
+        """The truth at first; the keys at which the case turns, and what it is then: 0, 1 or unknown."""
+        keys = _all_keys(lines)
+        combined = np.zeros(len(keys) + 1, np.int64)
+        sizes = []
+        for line in lines:
+            size = int(line.codes.max()) + 1
+            sizes.append(size)
+            combined *= size
+            combined[0] += line.codes[0]
+            combined[1:] += line.codes[line.keys.searchsorted(keys, "right")]
+        cases, which = np.unique(combined, return_inverse=True)
+        told: dict[tuple[int, float], int] = {}
+        numbers, truths = [], []
+        for number in cases.tolist():
+            for line, size in zip(reversed(lines), reversed(sizes), strict=True):
+                number, code = divmod(number, size)
+                line.show(code)
+            truth, share = case()
+            found = (_UNKNOWN if truth is None else int(truth), share)
+            truths.append(found[0])
+            numbers.append(told.setdefault(found, len(told)))
+        turns = np.array(numbers)[which]
+        changed = np.flatnonzero(turns[1:] != turns[:-1])
+        return truths[which[0]], keys[changed], np.array(truths)[which[changed + 1]]
+
+    def _call(self, watch: Watch, first: int, keys: Ints, truths: Ints) -> None:
+        """Have ``watch`` hear of all that can matter to it."""
+        if max(first, int(truths.max())) < _UNKNOWN:
+            keys = keys[_worth_hearing(watch, keys // self.turns, truths, first == 1)]
+        for key in keys.tolist():
+            if key % self.turns < FIRST_DEVICE:
+                Call(self._memory, watch, key // self.turns)
+            else:
+                self.hears.append((key, watch))
+
+
+def _all_keys(lines: Sequence[Line]) -> Ints:
+    return lines[0].keys if len(lines) == 1 else np.unique(np.concatenate([line.keys for line in lines]))
+
+
+def _worth_hearing(watch: Watch, moments: Ints, truths: Ints, first: bool) -> Any:
+    """Which turns of a condition matter: not those of a time shorter than the wait, while nothing is going on.
+
+    ``first``: whether it held before the first of them.
+    """
+    chosen = np.zeros(len(moments), np.bool_)
+    holds = truths == 1
+    held = np.concatenate((np.array([first]), holds[:-1]))
+    begins, ends = np.flatnonzero(holds & ~held), np.flatnonzero(~holds & held)
+    over = watch.ending + watch.clear if watch.ending else NEVER  # until then the end of an alert may be taken back
+    if first:
+        end = int(ends[0]) if len(ends) else len(moments)
+        chosen[: end + 1] = True
+        over = int(moments[end]) + watch.clear if len(ends) else NEVER
+        ends = ends[1:]
+    lasted = np.full(len(begins), watch.after)  # the last of them goes on into the next stretch, perhaps
+    lasted[: len(ends)] = moments[ends] - moments[begins[: len(ends)]]
+    ends = np.append(ends, len(moments))
+    for begin, end, long in zip(begins.tolist(), ends.tolist(), (lasted >= watch.after).tolist(), strict=False):
+        if long or moments[begin] <= over:
+            chosen[begin : end + 1] = True
+            over = int(moments[end]) + watch.clear if end < len(moments) else NEVER
+    return chosen

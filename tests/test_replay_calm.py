@@ -1,0 +1,160 @@
+"""Days of regular readings, with few gaps and flaws: judged over stretches at once, the alerts of one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from building.document import parse_document
+from building.quantities import MODES
+from building.site import Site, build_site
+from rules import calm
+from rules.catalogue import CATALOGUE, check_rules
+from rules.columns import find
+from rules.engine import RuleEngine
+from rules.readings_file import Columns, Series, between, readings_of
+from rules.replay import replay
+
+START = 1_782_756_000_000  # 2026-06-30 02:00 in Shanghai, a Tuesday
+EVERY = 300_000
+SITE = """
+version: 1
+site: {name: hall, timezone: Asia/Shanghai, language: en}
+departments: [{id: finance, quota: {electricity: 10}}]
+zones: [{id: "1", department: finance}, {id: "2"}, {id: "3"}]
+overtime: [{zone: "3", start: "2026-07-02T18:00", end: "2026-07-02T20:00"}]
+devices:
+  - {id: ac, kind: aircon, zone: "1", every: 5m}
+  - {id: ac2, kind: aircon, zone: "2", every: 5m}
+  - {id: desk, kind: plug, zone: "3", every: 5m, appliance: computer}
+  - {id: lamp, kind: light, zone: "1", every: 5m}
+  - {id: lamps, kind: electricity, circuit: lighting, zone: "2", every: 5m, parent: main}
+  - {id: main, kind: electricity, circuit: main, every: 5m}
+  - {id: pir, kind: sensor, zone: "1", every: 5m, quantities: [occupancy, illuminance]}
+  - {id: pir2, kind: sensor, zone: "2", every: 5m, quantities: [people, temperature], reports: on_change, max_age: 1h}
+  - {id: plug, kind: plug, zone: "1", every: 5m}
+  - {id: plug2, kind: plug, zone: "2", every: 5m}
+  - {id: water, kind: water, zone: "2", every: 5m}
+"""
+HASTY = "".join(
+    f"  {rule.name}: {{after: 10m}}\n" for rule in CATALOGUE.values() if rule.parameter("after")
+) + "  own: {when: temperature < 25 or occupied, kind: sensor, after: 20m, clear: 10m, text: cold}\n"  # fmt: skip
+HAND = {
+    ("ac", "running"): (0.0, 1.0),
+    ("ac", "active_power"): (5.0, 5.5, 900.0),
+    ("ac", "setpoint"): (24.0, 25.2, 25.3, 26.0, 22.0),
+    ("ac", "temperature"): (20.0, 24.2, 24.7, 25.1, 28.0),
+    ("ac", "mode"): tuple(float(MODES.index(word)) for word in ("cool", "auto", "auto", "off", "heat", "fan")),
+    ("ac2", "on"): (0.0, 1.0),
+    ("ac2", "setpoint"): (24.0, 26.0),
+    ("ac2", "temperature"): (20.0, 25.0, 28.0),
+    ("desk", "active_power"): (0.0, 3.0, 90.0),
+    ("lamp", "on"): (0.0, 1.0),
+    ("lamps", "active_power"): (0.0, 0.4, 60.0, 61.0),
+    ("main", "active_power"): (100.0, 200.0),
+    ("pir", "occupancy"): (0.0, 0.0, 1.0),
+    ("pir", "illuminance"): (100.0, 499.0, 501.0, 850.0, 2000.0),
+    ("pir2", "people"): (0.0, 0.0, 2.0),
+    ("pir2", "temperature"): (20.0, 26.0),
+    ("plug", "active_power"): (0.0, 3.0, 3.4, 20.0, 90.0, 1600.0),
+    ("plug2", "active_power"): (3.0, 70.0),
+    ("water", "flow"): (0.0, 0.0, 3.0),
+}
+COUNTED = {("lamps", "energy_import"), ("main", "energy_import"), ("ac", "energy_import")}
+
+
+def site(rules: str) -> Site:
+    return build_site(parse_document((SITE + "rules:\n" + rules).encode(), "devices.yaml"), [check_rules])
+
+
+SITES = [site(HASTY), site("  meter_silent: {periods: 2}\n")]
+
+
+def stream(seed: int, days: float, restless: float, flaws: int) -> Columns:
+    """Each series holds its value for a while and then draws another; ``flaws`` gaps or bad values are put in."""
+    draw = np.random.default_rng(seed)
+    count = int(days * 86_400_000 / EVERY)
+    columns: dict[tuple[str, str], Series] = {}
+    delay = {device: int(draw.choice([0, 0, 0, 60_000])) for device in sorted({device for device, _ in HAND})}
+    for key in sorted({*HAND, *COUNTED}):
+        times = START + delay[key[0]] + EVERY * np.arange(count)
+        if key in COUNTED:
+            values = np.round(np.cumsum(draw.random(count) * 0.05), 2)
+            if draw.random() < 0.2:
+                values[count // 2 :] -= values[count // 2]
+        else:
+            changes = draw.random(count) < restless * draw.choice([0.1, 0.5, 1.0])
+            drawn = draw.choice(HAND[key], count)
+            values = drawn[np.maximum.accumulate(np.where(changes, np.arange(count), 0))]
+            if key[1] == "active_power" and draw.random() < 0.7:
+                values = values + np.round(draw.random(count), 2)
+        columns[key] = Series(times, values)
+    for _ in range(flaws):
+        key = sorted(columns)[draw.integers(len(columns))]
+        place, size = int(draw.integers(count)), int(draw.choice([1, 2, 3, 5, 60]))
+        times, values = columns[key]
+        if draw.random() < 0.5 or key == ("ac", "mode"):
+            devices = [key] if draw.random() < 0.5 else [other for other in columns if other[0] == key[0]]
+            for other in devices:
+                left = np.delete(np.arange(len(columns[other].times)), slice(place, place + size))
+                columns[other] = Series(columns[other].times[left], columns[other].values[left])
+        else:
+            values = values.copy()
+            values[place : place + size] = draw.choice([np.nan, 1e12])
+            columns[key] = Series(times, values)
+    return {key: series for key, series in columns.items() if len(series.times)}
+
+
+STREAMS = st.tuples(
+    st.integers(0, 2**32 - 1), st.sampled_from([0.5, 1.5, 5.0]), st.sampled_from([0.01, 0.05, 0.2]),
+    st.sampled_from([0, 0, 1, 3]),
+)  # fmt: skip
+
+
+@settings(max_examples=12, deadline=None)
+@given(STREAMS, st.sampled_from([0, 1]))
+def test_regular_columns_give_the_alerts_of_single_readings(given: tuple[int, float, float, int], which: int) -> None:
+    columns = stream(*given)
+    assert replay(SITES[which], columns).alerts == replay(SITES[which], readings_of(columns)).alerts
+
+
+@settings(max_examples=12, deadline=None)
+@given(STREAMS, st.lists(st.floats(0, 1), max_size=3))
+def test_regular_columns_cut_into_stretches_give_the_same_findings(
+    given: tuple[int, float, float, int], cuts: list[float]
+) -> None:
+    columns = stream(*given)
+    first = START
+    last = max(int(series.times[-1]) for series in columns.values())
+    edges = [None, *sorted({first + round(cut * (last - first)) for cut in cuts}), None]
+    whole = [f for found in find(RuleEngine(SITES[0]).new_memory(), columns) for f in found]
+    memory = RuleEngine(SITES[0]).new_memory()
+    parted = []
+    for start, end in pairwise(edges):
+        for found in find(memory, between(columns, start, end)):
+            parted += found
+    assert sorted(parted, key=_order) == sorted(whole, key=_order)
+
+
+def _order(finding: object) -> str:
+    return repr(finding)
+
+
+def test_most_zones_of_a_regular_stream_are_calm(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, int]] = []
+
+    class Counted(calm.Calm):
+        def end(self) -> None:
+            seen.append((len(self._zones), sum(len(zone.watches) for zone in self._zones)))
+            super().end()
+
+    monkeypatch.setattr("rules.columns.Calm", Counted)
+    columns: Mapping[tuple[str, str], Series] = stream(1, 2, 0.2, 0)
+    assert replay(SITES[1], columns).alerts
+    assert seen
+    assert max(watches for _, watches in seen) >= 15
