@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Annotated, Final
 
@@ -37,6 +38,7 @@ def parse_period(text: object) -> int:
     return total
 
 
+@functools.lru_cache(maxsize=4096)  # alerts say the same waits and lengths again and again
 def format_duration(milliseconds: float) -> str:
     """Shortest spelling in whole seconds, e.g. ``1h30m``; below one second in milliseconds."""
     left = round(milliseconds)

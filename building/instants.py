@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from datetime import UTC, datetime, tzinfo
 
 EARLIEST = 946_684_800_000  # 2000-01-01: no reading is older; a device that says 1970 has lost its clock
 
 
+@functools.lru_cache(maxsize=4096)  # the evidence of many alerts is of the same few moments
 def to_iso(moment: int, tz: tzinfo) -> str:
     """``2026-07-01T18:25:00+08:00``; with milliseconds only where there are any."""
     local = datetime.fromtimestamp(moment / 1000, UTC).astimezone(tz)

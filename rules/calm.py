@@ -10,14 +10,14 @@ reading by reading, to the last bit. Zones with gaps, flaws or sensors in doubt 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from building.quantities import MODES
-from rules.cells import COUNTER, NEVER, Cell, Signal, Track
-from rules.clocks import SeasonNow, Ticker
+from rules.cells import NEVER, Cell, Signal, Track
+from rules.clocks import Ticker
 from rules.learning import LampLight, LowLevel
 from rules.maintenance import Still
 from rules.memory import Memory
@@ -36,9 +36,11 @@ from rules.timelines import (
     ticks_of,
 )
 from rules.watching import QUIET, Watch
+from rules.zones import Plan, Zone
 
 if TYPE_CHECKING:
-    from rules.columns import ColumnHistory, Run
+    from rules.columns import ColumnHistory
+    from rules.runs import Run
 
 _BY_BAND: Final = frozenset(
     ("lights_left_on", "lights_in_daylight", "aircon_unoccupied", "aircon_setpoint", "aircon_room_temperature",
@@ -48,102 +50,6 @@ _BY_BAND: Final = frozenset(
 a unit in auto; what a site's own rule looks at is not known, so there every number that came up is its own case."""
 
 _UNKNOWN: Final = 2  # how a truth of None is counted, beside 0 and 1
-
-
-class Zone:
-    """Signals, rooms and rules that look at one another, and at nothing else."""
-
-    def __init__(self) -> None:
-        self.signals: list[Signal] = []
-        self.rooms: list[Room] = []
-        self.watches: list[Watch] = []
-        self.lights: list[LampLight] = []
-        self.levels: list[LowLevel] = []
-        self.seasons: list[SeasonNow] = []
-        self.mute: set[Signal] = set()  # signals that must not speak for the zone to be calm
-        self.fit = True  # whether all of its cells are of kinds that are known here
-
-
-class Plan(NamedTuple):
-    """What never changes in a memory: its zones, its learning cells, and who tells them the time."""
-
-    zones: list[Zone]
-    stills: list[list[Still]]
-    tickers: Mapping[Cell, Ticker]
-
-
-def plan_of(memory: Memory) -> Plan:
-    """Part the cells of ``memory`` into zones."""
-    tickers = {cell: clock for clock in memory.clocks if isinstance(clock, Ticker) for cell in clock.listeners}
-    groups: dict[int, list[Still]] = {}
-    for cell in memory.kept.values():
-        if isinstance(cell, Still):
-            groups.setdefault(id(cell.others), []).append(cell)
-    return Plan(list(_zones(memory)), list(groups.values()), tickers)
-
-
-def _zones(memory: Memory) -> Iterable[Zone]:
-    above: dict[object, object] = {}
-
-    def top(thing: object) -> object:
-        while above.setdefault(thing, thing) is not thing:
-            above[thing] = thing = above[above[thing]]
-        return thing
-
-    def join(things: Iterable[object]) -> None:
-        first, *rest = map(top, things)
-        for thing in rest:
-            above[top(thing)] = top(first)
-
-    judging = [watch for watch in memory.watches.values() if _things(watch.condition.inputs)]
-    for watch in judging:
-        join(_things(watch.condition.inputs))
-    for room in memory.rooms.values():
-        join([room, *(source.signal for source in room.sources)])
-    zones: dict[object, Zone] = {}
-    for thing in list(above):
-        zone = zones.setdefault(top(thing), Zone())
-        if isinstance(thing, Signal):
-            zone.signals.append(thing)
-        elif isinstance(thing, Room):
-            zone.rooms.append(thing)
-    for watch in judging:
-        zone = zones[top(_things(watch.condition.inputs)[0])]
-        zone.watches.append(watch)
-        for cell in watch.condition.inputs:
-            if isinstance(cell, LampLight) and cell not in zone.lights:
-                zone.lights.append(cell)
-            elif isinstance(cell, LowLevel) and cell not in zone.levels:
-                zone.levels.append(cell)
-            elif isinstance(cell, SeasonNow) and cell not in zone.seasons:
-                zone.seasons.append(cell)
-    for zone in zones.values():
-        zone.fit = _fits(zone)
-    return zones.values()
-
-
-def _things(inputs: Sequence[Cell]) -> list[object]:
-    """The signals and rooms that a condition looks at."""
-    found: list[object] = [cell for cell in inputs if isinstance(cell, (Signal, Room))]
-    return found + [cell.sensor for cell in inputs if isinstance(cell, LampLight)]
-
-
-def _fits(zone: Zone) -> bool:
-    for watch in zone.watches:
-        condition = watch.condition
-        if condition.began or condition.proved or condition.spent or condition.head:
-            return False
-        if not all(isinstance(cell, (Signal, Room, SeasonNow, LowLevel, LampLight)) for cell in condition.inputs):
-            return False
-        # Signs of people from a device that the rule looks at as well: it would hear of them before the room does.
-        sources = [source for cell in condition.inputs if isinstance(cell, Room) for source in cell.sources]
-        own = {cell.track for cell in condition.inputs if isinstance(cell, Signal)}
-        zone.mute.update(source.signal for source in sources if source.track in own)
-    known: set[Cell] = {*zone.watches, *zone.lights, *(source for room in zone.rooms for source in room.sources)}
-    for signal in zone.signals:
-        if not known.issuperset(signal.listeners) or signal.summed == COUNTER:
-            zone.mute.add(signal)
-    return all(known.issuperset(room.listeners) for room in zone.rooms)
 
 
 class SignalLine:
@@ -181,6 +87,9 @@ class SignalLine:
 
     def bring(self, key: int) -> None:
         self._show(float(self.numbers[bisect_right(self._keys, key)]))
+
+    def forget(self) -> None:
+        self._lines.clear()
 
     def settle(self) -> None:
         """The signal as after its last reading."""
@@ -239,6 +148,10 @@ class Calm:
             for bring in lines:
                 bring(key)
 
+    def knows(self, watch: Watch) -> bool:
+        """Whether it judges a calm zone."""
+        return watch in self._bring
+
     def end(self) -> None:
         """All cells as they stand after the stretch."""
         for clock, listeners in self._asleep:
@@ -256,6 +169,10 @@ class Calm:
             for room in zone.rooms:
                 for source in room.sources:
                     self._end_of(source)
+        for line in self._lines.values():  # they hold one another: let them go without a search for such circles
+            line.forget()
+        self._lines.clear()
+        self._bring.clear()
 
     def _end_of(self, source: Witness) -> None:
         line = self._lines.get(source.signal)

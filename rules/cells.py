@@ -44,6 +44,9 @@ class History(Protocol):
     def prepare(self, watch: Cell) -> None:
         """Bring all that the condition of ``watch`` looks at to the present."""
 
+    def holds_back(self, watch: Cell, state: str, at: int) -> bool:
+        """Whether what ``watch`` has found need not be said now, as it will be said with its end."""
+
 
 class Timeline:
     """Event time of one site, the heap of what is due when, and what was found on the way."""

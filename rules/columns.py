@@ -2,8 +2,8 @@
 
 For each signal numpy finds where its value leaves the interval no rule can tell apart, where a gap ends, and what its
 integral is at every reading. The cells of ``rules.cells`` then run on these few, and look up the rest (the last value
-shown as evidence, energy since a mark) when they need it. The sums are made in the same order and by the same
-operations as one reading at a time, so that the findings are the same to the last bit.
+shown as evidence, energy since a mark) when they need it. Zones where nothing is unknown for the whole stretch need
+not even that: ``rules.calm`` judges them at once.
 
 A long history comes in stretches of time, one after the other: between two of them every signal stands at its last
 reading, as it would have in live running, and the next stretch takes up from there. The order of readings is that of
@@ -16,172 +16,23 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from building.instants import EARLIEST
-from building.quantities import MODES, QUANTITIES, Nature
+from building.quantities import MODES
 from building.site import DAY
-from rules.calm import Calm, Plan, plan_of
-from rules.cells import COUNTER, HELD, NEVER, Cell, Signal, Track
+from rules.calm import Calm
+from rules.cells import COUNTER, NEVER, Cell, Signal, Track
 from rules.engine import spread
 from rules.findings import Finding
 from rules.memory import Memory
-from rules.readings_file import Columns, Floats, Ints, Series, between
+from rules.readings_file import Columns, Ints, Series, between
+from rules.runs import Instants, Run
 from rules.timelines import FIRST_DEVICE
 from rules.watching import Watch
-
-Flags = npt.NDArray[np.bool_]
+from rules.zones import Plan, plan_of
 
 _FIRST: Final = 3 * 3_600_000  # ms; after so long most that will ever speak is known, and what is known can be calm
 _MOST: Final = 16 * DAY  # so that one season, or one day of summer time's change, keeps little from being calm
-_FEW_CUTS: Final = 8  # up to so many, one comparison each is faster than a search for every value
-
-
-class Run:
-    """One signal's readings of one stretch, ready to be looked up.
-
-    Where the signal was known before, its last reading of then stands first, as reading number 0 of ``times``.
-    """
-
-    __slots__ = ("breaks", "events", "good", "rank", "signal", "steady", "times", "total", "values", "worded")
-
-    def __init__(self, signal: Signal, series: Series, rank: int, silences: Ints, said: Ints | None) -> None:
-        self.signal = signal
-        self.rank = rank
-        times, values = series
-        known = not signal.unknown
-        if known:
-            before = MODES.index(signal.value) if isinstance(signal.value, str) else signal.value
-            times = np.concatenate((np.array([signal.heard]), times))
-            values = np.concatenate((np.array([before], np.float64), values))
-        self.times, self.values = times, values
-        nature = QUANTITIES[signal.quantity].nature
-        self.worded = nature is Nature.WORD
-        starts = self._starts(silences, said)
-        self.breaks = starts  # places of readings before which the signal was unknown for its age
-        sound = self._sound()
-        self.good: Ints | None = None  # place of the last plausible reading at or before each, where some are not
-        events = self._changes(sound)
-        if sound is not None:
-            self.good = np.maximum.accumulate(np.where(sound, np.arange(len(times)), -1))
-            told = np.isfinite(self.values).astype(np.int8) + sound  # no value, an implausible one, a sound one
-            events = np.union1d(events, np.flatnonzero(told[1:] != told[:-1]) + 1)
-        if len(starts):
-            events = np.union1d(events, starts)
-        if not known:
-            events = np.union1d(events, np.zeros(1, np.int64))
-        self.events: Ints = events
-        self.steady = known and self.good is None and not len(starts)  # neither gap nor flaw
-        self.total: Floats | None = None
-        if signal.summed and signal.summed != COUNTER:
-            self._integrate(starts, sound, known)
-
-    def _starts(self, silences: Ints, said: Ints | None) -> Ints:
-        """Readings that come after the signal has gone stale, or the device has been said to be offline."""
-        times = self.times
-        if said is None:
-            gaps = np.diff(times)
-            stale = self.signal.stale_after
-            starts = np.flatnonzero(gaps >= stale) + 1 if len(gaps) and gaps.max() >= stale else np.empty(0, np.int64)
-        else:
-            pauses = said[:-1][np.diff(said) >= self.signal.stale_after]
-            nth = np.searchsorted(pauses, times, "left")  # how many of the device's silences lie before each reading
-            starts = np.flatnonzero(np.diff(nth)) + 1
-        if len(silences):
-            after = np.searchsorted(times, silences, "right")
-            starts = np.union1d(starts, after[(after > 0) & (after < len(times))])
-        return starts
-
-    def _sound(self) -> Flags | None:
-        """None where all values are plausible."""
-        entry = QUANTITIES[self.signal.quantity]
-        if self.worded or (self.values.min() >= entry.low and self.values.max() <= entry.high):
-            return None
-        return (self.values >= entry.low) & (self.values <= entry.high)
-
-    def _changes(self, sound: Flags | None) -> Ints:
-        """Readings whose class differs from the one before; a counter's falls and returns; every change if each."""
-        values, signal = self.values, self.signal
-        if signal.each or self.worded:
-            return np.flatnonzero(values[1:] != values[:-1]) + 1
-        if signal.summed == COUNTER:
-            return self._falls(sound)
-        cuts = np.array(signal.cuts())
-        if not len(cuts):
-            return np.empty(0, np.int64)
-        if sound is None:
-            cuts = cuts[(cuts > values.min()) & (cuts <= values.max())]
-            if not len(cuts):
-                return np.empty(0, np.int64)
-        if len(cuts) > _FEW_CUTS:
-            return np.flatnonzero(np.diff(np.searchsorted(cuts, values, "right"))) + 1
-        above = values >= cuts[0]
-        changed = above[1:] != above[:-1]
-        for cut in cuts[1:]:
-            above = values >= cut
-            changed |= above[1:] != above[:-1]
-        return np.flatnonzero(changed) + 1
-
-    def _falls(self, sound: Flags | None) -> Ints:
-        values = self.values
-        changed = values[1:] < values[:-1]
-        fallen = self.signal.fell_from
-        if fallen == np.inf and not changed.any():
-            return np.empty(0, np.int64)
-        ceiling = values if sound is None else np.where(sound, values, -np.inf)
-        highest = np.maximum.accumulate(ceiling)
-        if fallen != np.inf:
-            highest = np.maximum(highest, fallen)
-        changed |= (values[:-1] < highest[:-1]) & (values[1:] >= highest[:-1])
-        return np.flatnonzero(changed) + 1
-
-    def _integrate(self, starts: Ints, sound: Flags | None, known: bool) -> None:
-        """The integral up to each reading: what it was, and one addition for each reading, in order."""
-        times, values = self.times, self.values
-        parts = np.empty(len(times))
-        parts[0] = self.signal.total
-        with np.errstate(invalid="ignore"):
-            if self.signal.summed == HELD:
-                np.multiply(values[:-1], np.diff(times), out=parts[1:])
-            else:
-                np.add(values[:-1], values[1:], out=parts[1:])
-                parts[1:] *= 0.5
-                parts[1:] *= np.diff(times)
-        parts[starts] = 0.0
-        if not len(starts) or starts[0] != 0:
-            parts[0] = self.signal.total
-        if sound is not None:
-            parts[1:][~(sound[1:] & sound[:-1])] = 0.0
-        self.total = np.add.accumulate(parts)
-
-    def bring(self, place: int) -> None:
-        """The signal as it stands after reading number ``place``."""
-        if place < 0:
-            return
-        signal = self.signal
-        signal.heard = int(self.times[place])
-        good = place if self.good is None else int(self.good[place])
-        if good >= 0:
-            value = float(self.values[good])
-            signal.value = MODES[int(value)] if self.worded else value
-            if signal.summed == COUNTER:
-                signal.total = value
-        if self.total is not None:
-            signal.total = float(self.total[place])
-
-    def value_at(self, moment: int, rank: int) -> float:
-        """The value at ``moment``, when devices up to ``rank`` have spoken."""
-        side = "right" if self.rank <= rank else "left"
-        return float(self.values[self.times.searchsorted(moment, side) - 1])  # type: ignore[call-overload]  # a word
-
-    def fresh_until(self, place: int) -> int:
-        """Last instant of the stretch in which reading number ``place`` stands."""
-        breaks = self.breaks
-        if len(breaks):
-            following = int(breaks.searchsorted(place, "right"))
-            if following < len(breaks):
-                return int(self.times[breaks[following] - 1])
-        return int(self.times[-1])
 
 
 class ColumnHistory:
@@ -194,6 +45,7 @@ class ColumnHistory:
         self._rank = -1
         self._plan: Plan | None = None
         self.calm: Calm | None = None  # while a stretch is gone through
+        self._held_back: dict[Watch, tuple[int, int, int]] | None = None  # what calm zones raised: instant, rank, at
 
     def plan(self, memory: Memory) -> Plan:
         if self._plan is None:
@@ -203,6 +55,31 @@ class ColumnHistory:
     def prepare(self, watch: Cell) -> None:
         if self.calm is not None:
             self.calm.prepare(watch, self._moment, self._rank)
+
+    def hold_back(self) -> None:
+        """Say of what begins and ends in one stretch only the end, where the waste does not depend on a share."""
+        if self._held_back is None:
+            self._held_back = {}
+
+    def holds_back(self, watch: Cell, state: str, at: int) -> bool:
+        if self._held_back is None or self.calm is None or not isinstance(watch, Watch):
+            return False
+        if state == "raised" and watch.condition.share is None and self.calm.knows(watch):
+            self._held_back[watch] = (self._moment, self._rank, at)
+            return True
+        self._held_back.pop(watch, None)
+        return False
+
+    def say_all(self, memory: Memory) -> None:
+        """Say what was held back and has not ended, as it was then."""
+        present = (memory.now, self._moment, self._rank)
+        for watch, (moment, rank, at) in (self._held_back or {}).items():
+            memory.now, self._moment, self._rank = moment, moment, rank
+            self.prepare(watch)
+            watch.tell_found("raised", at)
+        if self._held_back:
+            self._held_back.clear()
+        memory.now, self._moment, self._rank = present
 
     def begin(self) -> None:
         """A new stretch: every signal as it stood at the end of the last one."""
@@ -255,8 +132,7 @@ class ColumnHistory:
         return int(run.times[place]) if place >= 0 else NEVER
 
     def _place(self, run: Run) -> int:
-        side = "right" if run.rank <= self._rank else "left"
-        return int(run.times.searchsorted(self._moment, side)) - 1  # type: ignore[call-overload]  # side is a word
+        return run.instants.place(self._moment, run.rank <= self._rank)
 
 
 def _stretch_end(times: Ints, place: int, limit: int) -> int:
@@ -272,17 +148,27 @@ def _stretch_end(times: Ints, place: int, limit: int) -> int:
     return int(times[place])
 
 
-def find(memory: Memory, columns: Columns) -> Iterator[list[Finding]]:
+def find(memory: Memory, columns: Columns, *, ends_only: bool = False) -> Iterator[list[Finding]]:
     """Findings of one stretch of readings, in order; ``memory`` is fresh, or stands at the end of the last stretch.
 
-    Everything in ``columns`` is later than what was taken before. Ask for all findings before the next stretch.
+    Everything in ``columns`` is later than what was taken before. Ask for all findings before the next stretch. With
+    ``ends_only`` what was raised may go unsaid where its end is said.
     """
+    if ends_only:
+        history_of(memory).hold_back()
     first, last = _limits(columns)
     edge = first + (_FIRST if memory.now < EARLIEST else _MOST)
     while edge <= last:
         yield from _find(memory, between(columns, first, edge))
         first, edge = edge, edge + _MOST
     yield from _find(memory, between(columns, first, None))
+
+
+def history_of(memory: Memory) -> ColumnHistory:
+    """What ``memory`` knows of columns; from now on it takes nothing else."""
+    if not isinstance(memory.history, ColumnHistory):
+        memory.history = ColumnHistory()
+    return memory.history
 
 
 def _limits(columns: Columns) -> tuple[int, int]:
@@ -292,9 +178,7 @@ def _limits(columns: Columns) -> tuple[int, int]:
 
 
 def _find(memory: Memory, columns: Columns) -> Iterator[list[Finding]]:
-    history = memory.history
-    if not isinstance(history, ColumnHistory):
-        history = memory.history = ColumnHistory()
+    history = history_of(memory)
     history.begin()
     by_device: dict[str, dict[str, Series]] = {}
     for (device, quantity), series in columns.items():
@@ -305,6 +189,7 @@ def _find(memory: Memory, columns: Columns) -> Iterator[list[Finding]]:
     runs: dict[Signal, Run] = {}
     ranks: dict[Track, int] = {}
     firsts: list[tuple[int, Track]] = []
+    shared: dict[tuple[int, int], Instants] = {}
     last = 0
     for rank, device in enumerate(sorted(by_device)):
         track, own = memory.tracks[device], by_device[device]
@@ -317,7 +202,7 @@ def _find(memory: Memory, columns: Columns) -> Iterator[list[Finding]]:
         history.hear_of(track, said)
         if track.life is not None:
             firsts += [(at, track) for at in _after_silence(track, track.life.limit, said)]
-        for run in _runs(memory, track, own, rank):
+        for run in _runs(memory, track, own, rank, shared):
             history.add(run)
             runs[run.signal] = run
     if memory.now >= EARLIEST:
@@ -327,6 +212,7 @@ def _find(memory: Memory, columns: Columns) -> Iterator[list[Finding]]:
         memory.advance(last)
     history.set_now(last, len(by_device))
     memory.advance(last)
+    history.say_all(memory)
     yield _taken(memory)
     if history.calm is not None:
         history.calm.end()
@@ -356,7 +242,9 @@ def _after_silence(track: Track, limit: int, said: list[Ints]) -> list[int]:
     return [*([first] if before != NEVER and first - before >= limit else []), *times[places].tolist()]
 
 
-def _runs(memory: Memory, track: Track, own: dict[str, Series], rank: int) -> Iterator[Run]:
+def _runs(
+    memory: Memory, track: Track, own: dict[str, Series], rank: int, shared: dict[tuple[int, int], Instants]
+) -> Iterator[Run]:
     online = own.get("online")
     silences = np.empty(0, np.int64) if online is None else online.times[online.values < 0.5]
     said = None
@@ -364,10 +252,19 @@ def _runs(memory: Memory, track: Track, own: dict[str, Series], rank: int) -> It
         said = np.unique(np.concatenate([series.times for series in own.values()]))
         if track.said != NEVER:
             said = np.concatenate((np.array([track.said]), said))
-    for quantity, series in own.items():
+    for quantity, (times, values) in own.items():
         signal = memory.signal(track, quantity)
-        if signal is not None:
-            yield Run(signal, series, rank, silences, said)
+        if signal is None:
+            continue
+        heard = signal.heard if not signal.unknown else NEVER
+        instants = shared.get((id(times), heard))
+        if instants is None:
+            whole = times if heard == NEVER else np.concatenate((np.array([heard]), times))
+            instants = shared[(id(times), heard)] = Instants(whole)
+        if heard != NEVER:
+            before = MODES.index(signal.value) if isinstance(signal.value, str) else signal.value
+            values = np.concatenate((np.array([before], np.float64), values))
+        yield Run(signal, instants, values, rank, silences, said)
 
 
 def _taken(memory: Memory) -> list[Finding]:

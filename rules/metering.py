@@ -34,17 +34,24 @@ class Meter:
 
     def mark(self, moment: int) -> tuple[float, ...]:
         """Where every source stands at ``moment``; compare two marks to know what was used between them."""
-        joules, power_covered = self._integral(self._power, moment)
-        litres, flow_covered = self._integral(self._flow, moment)
-        return (
-            moment,
-            joules,
-            power_covered,
-            self._counter(self._energy, moment, self._slope(self._power, moment) / 3.6e9),
-            litres,
-            flow_covered,
-            self._counter(self._volume, moment, self._slope(self._flow, moment) / 6e7),
-        )
+        history = self._memory.history
+        if history is not None:
+            for signal in (self._power, self._energy, self._volume, self._flow):
+                if signal.spoken:
+                    history.catch_up(signal, moment)
+        if not (self._volume.spoken or self._flow.spoken):
+            return (*self._stand(self._power, self._energy, moment, 3.6e9), 0.0, 0, 0.0)
+        electricity = self._stand(self._power, self._energy, moment, 3.6e9)
+        return (*electricity, *self._stand(self._flow, self._volume, moment, 6e7)[1:])
+
+    def _stand(self, rate: Signal, counter: Signal, moment: int, per_unit: float) -> tuple[float, ...]:
+        """``moment``, the integral of ``rate``, the time it is known over, and ``counter``, which goes on from its last
+        reading at the rate that holds now."""
+        ahead = self._ahead(rate, moment)
+        total: float = rate.total + (rate.value * ahead if ahead else 0.0)  # type: ignore[operator]  # summed signals hold numbers
+        slope = 0.0 if rate.unknown else float(rate.value)
+        counted = counter.total + counter.base + slope / per_unit * self._ahead(counter, moment)
+        return moment, total, rate.covered + ahead, counted
 
     def wasted(
         self,
@@ -94,24 +101,6 @@ class Meter:
         if self._volume.spoken:
             return (here[6] - mark[6]) * 1000
         return (here[4] - mark[4]) / 60_000 if self._flow.spoken else None
-
-    def _integral(self, signal: Signal, moment: int) -> tuple[float, int]:
-        self._catch_up(signal, moment)
-        ahead = self._ahead(signal, moment)
-        return signal.total + (signal.value * ahead if ahead else 0.0), signal.covered + ahead  # type: ignore[operator]  # summed signals hold numbers
-
-    def _counter(self, signal: Signal, moment: int, per_ms: float) -> float:
-        self._catch_up(signal, moment)
-        return signal.total + signal.base + per_ms * self._ahead(signal, moment)
-
-    def _slope(self, signal: Signal, moment: int) -> float:
-        """Power in W (or flow in L/min) now, to carry a counter from its last reading to ``moment``."""
-        self._catch_up(signal, moment)
-        return 0.0 if signal.unknown else float(signal.value)
-
-    def _catch_up(self, signal: Signal, moment: int) -> None:
-        if self._memory.history is not None and signal.spoken:
-            self._memory.history.catch_up(signal, moment)
 
     def _ahead(self, signal: Signal, moment: int) -> int:
         """ms from the last reading to ``moment``, while that reading still says what is so."""

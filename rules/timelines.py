@@ -104,6 +104,9 @@ class RoomLine:
     def show(self, code: int) -> None:
         self.room._state = (code >= 2, code % 2 == 1)
 
+    def forget(self) -> None:
+        del self.line
+
     def bring(self, key: int) -> None:
         """The room as it stands at ``key``."""
         place = bisect_right(self._keys, key)
@@ -144,6 +147,9 @@ class LevelLine:
     def _show(self, code: int) -> None:
         self.level.level = self._shown[code]
 
+    def forget(self) -> None:
+        del self.line
+
     def bring(self, key: int) -> None:
         self.level.level, self.level.days = self._states[bisect_right(self._told, key)]
 
@@ -177,6 +183,9 @@ class LightLine:
 
     def _show(self, code: int) -> None:
         self.light.jumps = self._states[code]
+
+    def forget(self) -> None:
+        del self.line
 
     def bring(self, key: int) -> None:
         self._show(bisect_right(self._told, key))

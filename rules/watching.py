@@ -152,6 +152,13 @@ class Watch(Cell):
         self.mark, self.excess = (), None
 
     def _say(self, state: str, at: int) -> None:
+        history = self.memory.history
+        if history is not None and history.holds_back(self, state, at):
+            return
+        self.tell_found(state, at)
+
+    def tell_found(self, state: str, at: int) -> None:
+        """Say it, with waste and evidence as of ``at``."""
         self.memory.findings.append(
             Finding(
                 state, self.rule, self.device, self.zone, self.since, self.raised, at, self.used(at),

@@ -1,0 +1,188 @@
+"""One stretch of a signal's readings, as numpy sees it: where bands change, where gaps end, and its integral.
+
+The sums are made in the same order and by the same operations as one reading at a time, so that they are the same to
+the last bit.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from building.quantities import MODES, QUANTITIES, Nature
+from rules.cells import COUNTER, HELD, Signal
+from rules.readings_file import Floats, Ints
+
+Flags = npt.NDArray[np.bool_]
+
+_FEW_CUTS: Final = 8  # up to so many, one comparison each is faster than a search for every value
+
+
+class Instants:
+    """When series speak: looked at once for all that share it."""
+
+    __slots__ = ("array", "gaps", "longest", "step")
+
+    def __init__(self, array: Ints) -> None:
+        self.array = array
+        self.gaps = np.diff(array)
+        self.longest = int(self.gaps.max()) if len(self.gaps) else 0
+        self.step = self.longest if len(self.gaps) and int(self.gaps.min()) == self.longest else 0  # 0: no even steps
+
+    def place(self, moment: int, inclusive: bool) -> int:
+        """Of the last reading before ``moment``, or at it where ``inclusive``; -1 for none."""
+        if not self.step:
+            return int(self.array.searchsorted(moment, "right" if inclusive else "left")) - 1
+        steps, beyond = divmod(moment - self.array.item(0), self.step)
+        if not inclusive and not beyond:
+            steps -= 1
+        return max(min(steps, len(self.array) - 1), -1)
+
+
+class Run:
+    """One signal's readings of one stretch, ready to be looked up.
+
+    Where the signal was known before, its last reading of then stands first, as reading number 0 of ``times``.
+    """
+
+    __slots__ = ("_high", "_low", "breaks", "events", "good", "instants", "rank", "signal", "steady", "times", "total",
+                 "values", "worded")  # fmt: skip
+
+    def __init__(
+        self, signal: Signal, instants: Instants, values: Floats, rank: int, silences: Ints, said: Ints | None
+    ) -> None:
+        """``instants`` and ``values`` are those of the stretch; of a signal that was known, those before it as well."""
+        self.signal = signal
+        self.rank = rank
+        known = not signal.unknown
+        times = instants.array
+        self.instants, self.times, self.values = instants, times, values
+        self._low, self._high = float(values.min()), float(values.max())
+        nature = QUANTITIES[signal.quantity].nature
+        self.worded = nature is Nature.WORD
+        starts = self._starts(silences, said)
+        self.breaks = starts  # places of readings before which the signal was unknown for its age
+        sound = self._sound()
+        self.good: Ints | None = None  # place of the last plausible reading at or before each, where some are not
+        events = self._changes(sound)
+        if sound is not None:
+            self.good = np.maximum.accumulate(np.where(sound, np.arange(len(times)), -1))
+            told = np.isfinite(self.values).astype(np.int8) + sound  # no value, an implausible one, a sound one
+            events = np.union1d(events, np.flatnonzero(told[1:] != told[:-1]) + 1)
+        if len(starts):
+            events = np.union1d(events, starts)
+        if not known:
+            events = np.union1d(events, np.zeros(1, np.int64))
+        self.events: Ints = events
+        self.steady = known and self.good is None and not len(starts)  # neither gap nor flaw
+        self.total: Floats | None = None
+        if signal.summed and signal.summed != COUNTER:
+            self._integrate(starts, sound, known)
+
+    def _starts(self, silences: Ints, said: Ints | None) -> Ints:
+        """Readings that come after the signal has gone stale, or the device has been said to be offline."""
+        times = self.times
+        if said is None:
+            stale = self.signal.stale_after
+            late = self.instants.longest >= stale
+            starts = np.flatnonzero(self.instants.gaps >= stale) + 1 if late else np.empty(0, np.int64)
+        else:
+            pauses = said[:-1][np.diff(said) >= self.signal.stale_after]
+            nth = np.searchsorted(pauses, times, "left")  # how many of the device's silences lie before each reading
+            starts = np.flatnonzero(np.diff(nth)) + 1
+        if len(silences):
+            after = np.searchsorted(times, silences, "right")
+            starts = np.union1d(starts, after[(after > 0) & (after < len(times))])
+        return starts
+
+    def _sound(self) -> Flags | None:
+        """None where all values are plausible."""
+        entry = QUANTITIES[self.signal.quantity]
+        if self.worded or (self._low >= entry.low and self._high <= entry.high):
+            return None
+        return (self.values >= entry.low) & (self.values <= entry.high)
+
+    def _changes(self, sound: Flags | None) -> Ints:
+        """Readings whose class differs from the one before; a counter's falls and returns; every change if each."""
+        values, signal = self.values, self.signal
+        if signal.each or self.worded:
+            return np.flatnonzero(values[1:] != values[:-1]) + 1
+        if signal.summed == COUNTER:
+            return self._falls(sound)
+        cuts = np.array(signal.cuts())
+        if not len(cuts):
+            return np.empty(0, np.int64)
+        if sound is None:
+            cuts = cuts[(cuts > self._low) & (cuts <= self._high)]
+            if not len(cuts):
+                return np.empty(0, np.int64)
+        if len(cuts) > _FEW_CUTS:
+            return np.flatnonzero(np.diff(np.searchsorted(cuts, values, "right"))) + 1
+        above = values >= cuts[0]
+        changed = above[1:] != above[:-1]
+        for cut in cuts[1:]:
+            above = values >= cut
+            changed |= above[1:] != above[:-1]
+        return np.flatnonzero(changed) + 1
+
+    def _falls(self, sound: Flags | None) -> Ints:
+        values = self.values
+        changed = values[1:] < values[:-1]
+        fallen = self.signal.fell_from
+        if fallen == np.inf and not changed.any():
+            return np.empty(0, np.int64)
+        ceiling = values if sound is None else np.where(sound, values, -np.inf)
+        highest = np.maximum.accumulate(ceiling)
+        if fallen != np.inf:
+            highest = np.maximum(highest, fallen)
+        changed |= (values[:-1] < highest[:-1]) & (values[1:] >= highest[:-1])
+        return np.flatnonzero(changed) + 1
+
+    def _integrate(self, starts: Ints, sound: Flags | None, known: bool) -> None:
+        """The integral up to each reading: what it was, and one addition for each reading, in order."""
+        times, values = self.times, self.values
+        parts = np.empty(len(times))
+        parts[0] = self.signal.total
+        with np.errstate(invalid="ignore"):
+            if self.signal.summed == HELD:
+                np.multiply(values[:-1], self.instants.gaps, out=parts[1:])
+            else:
+                np.add(values[:-1], values[1:], out=parts[1:])
+                parts[1:] *= 0.5
+                parts[1:] *= self.instants.gaps
+        parts[starts] = 0.0
+        if not len(starts) or starts[0] != 0:
+            parts[0] = self.signal.total
+        if sound is not None:
+            parts[1:][~(sound[1:] & sound[:-1])] = 0.0
+        self.total = np.add.accumulate(parts)
+
+    def bring(self, place: int) -> None:
+        """The signal as it stands after reading number ``place``."""
+        if place < 0:
+            return
+        signal = self.signal
+        signal.heard = self.times.item(place)
+        good = place if self.good is None else int(self.good[place])
+        if good >= 0:
+            value = self.values.item(good)
+            signal.value = MODES[int(value)] if self.worded else value
+            if signal.summed == COUNTER:
+                signal.total = value
+        if self.total is not None:
+            signal.total = self.total.item(place)
+
+    def value_at(self, moment: int, rank: int) -> float:
+        """The value at ``moment``, when devices up to ``rank`` have spoken."""
+        return self.values.item(self.instants.place(moment, self.rank <= rank))
+
+    def fresh_until(self, place: int) -> int:
+        """Last instant of the stretch in which reading number ``place`` stands."""
+        breaks = self.breaks
+        if len(breaks):
+            following = int(breaks.searchsorted(place, "right"))
+            if following < len(breaks):
+                return int(self.times[breaks[following] - 1])
+        return int(self.times[-1])
