@@ -9,6 +9,7 @@ import asyncio
 import functools
 import logging
 from collections.abc import Callable, Coroutine
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TypeVar
 
@@ -74,9 +75,19 @@ def wait_for(work: Coroutine[Any, Any, R]) -> R:
     return asyncio.run(work)
 
 
+def tell_version(wanted: bool) -> None:
+    """``--version``: which version is installed, and no more."""
+    if wanted:
+        terminal.say(metadata.version("greenwarden"))
+        raise typer.Exit
+
+
 @app.callback()
 def prepare(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more on standard error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=tell_version, is_eager=True, help="Tell the version and end.")
+    ] = False,
 ) -> None:
     """Greenwarden 绿哨: collect the meters of a building and tell who is wasting what."""
     logging.basicConfig(

@@ -353,7 +353,7 @@ class Calm:
     def _hear(self, watch: Watch) -> None:
         """Find when ``watch`` must hear."""
         condition = watch.condition
-        rule = watch.rule.name
+        rule = watch.rule
         exact = rule not in _BY_BAND
         modes = [cell for cell in condition.inputs if isinstance(cell, Signal) and cell.quantity == "mode"]
         numbers = ("setpoint", "temperature") if any(map(self._may_be_auto, modes)) else ("setpoint",)
