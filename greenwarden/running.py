@@ -63,7 +63,7 @@ class _Runner:
     async def run(self, checked: Checked) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
+            loop.add_signal_handler(number, self._end)
         loop.add_signal_handler(signal.SIGHUP, self._reload.set)
         helpers = [asyncio.create_task(work) for work in (self._stay_alive(), self._look_at_file())]
         try:
@@ -74,17 +74,22 @@ class _Runner:
                 task.cancel()
             await asyncio.gather(*helpers, return_exceptions=True)
 
+    def _end(self) -> None:
+        """Somebody wants us to stop; perhaps while another configuration is being taken in."""
+        if not self._stop.is_set():
+            self._stop.set()
+            self._manager.stopping()
+            _end_hard_after(_END_WITHIN_S)
+
     async def _until_changed(self, site: Site, channels: Mapping[str, Channel]) -> Checked:
         """Run one configuration until told to stop or until another one is there; that one is returned."""
         program = Program(site, SystemClock(), self._folder, channels, profiles_folder=profiles_folder(self._path))
         async with program:
             status = f"{site.site.name}: {len(site.devices)} devices"
-            self._manager.ready(status)
+            if not self._stop.is_set():
+                self._manager.ready(status)
             terminal.say(f"{status}, running; stop with Ctrl-C")
             following = await self._next(program)
-            if self._stop.is_set():
-                self._manager.stopping()
-                _end_hard_after(_END_WITHIN_S)
         if program.failed.is_set():
             raise GreenwardenError("a part of the program has failed; see the log above, and start it again")
         return following or (site, channels)

@@ -287,10 +287,12 @@ class Simulation:
         broker = self._local_broker
         if broker is not None:
             down = any(self.building.book.now(link.id, Kind.BROKER_RESTART, now) for link in self.site.links)
-            if down and broker.serves:
-                await asyncio.to_thread(broker.stop)
-            elif not down and not broker.serves:
-                await asyncio.to_thread(broker.start)
+            if down is broker.serves:
+                release = self._clock.hold()  # a broker takes real time to come up, the building's is not for that
+                try:
+                    await asyncio.to_thread(broker.stop if down else broker.start)
+                finally:
+                    release()
 
 
 def _login(site: Site, broker: str | None) -> Login:

@@ -36,7 +36,7 @@ async def test_a_full_disk_stops_nothing_and_what_the_broker_kept_is_stored_when
     site = tmp_path / "devices.yaml"
     site.write_text(SITE.format(url=mosquitto.url, username=mosquitto.username))
     async with Running(site, {"GREENWARDEN_TEST_PASSWORD": mosquitto.password}) as program:
-        await program.said("running")
+        await program.said("running; stop with")
         await asyncio.sleep(0.5)
         publisher = Publisher(mosquitto)
         await asyncio.sleep(0.5)
@@ -74,7 +74,7 @@ async def test_a_clock_that_jumps_an_hour_and_back_stops_nothing_and_loses_nothi
         "FAKETIME_NO_CACHE": "1",
     }
     async with Running(site, environment) as program:
-        await program.said("running")
+        await program.said("running; stop with")
         await asyncio.sleep(0.5)
         publisher = Publisher(mosquitto)
         for step in ("+3600", "+0", "-3600", "+0"):

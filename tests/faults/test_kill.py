@@ -103,7 +103,7 @@ async def test_a_program_killed_at_random_moments_loses_no_message_and_keeps_non
     site.write_text(SITE.format(url=mosquitto.url, username=mosquitto.username))
     draw = random.Random(1)
     async with Running(site, {"GREENWARDEN_TEST_PASSWORD": mosquitto.password}) as program:
-        await program.said("running")
+        await program.said("running; stop with")
         await asyncio.sleep(0.5)  # the subscription is made: from here on the broker keeps what we miss
         publisher = Publisher(mosquitto)
         try:
@@ -113,7 +113,7 @@ async def test_a_program_killed_at_random_moments_loses_no_message_and_keeps_non
                 await program.ended()
                 await program.start()
                 if draw.random() < 0.7:
-                    await program.said("running", times=1 + sum("running; stop" in line for line in program.lines))
+                    await program.said("running; stop with", times=1 + sum("running; stop" in line for line in program.lines))
         finally:
             sent = set(await asyncio.to_thread(publisher.stop))
         found = await settled(tmp_path, sent, totals)
@@ -127,7 +127,7 @@ async def test_a_broker_killed_again_and_again_costs_no_message_that_it_passed_o
     site.write_text(SITE.format(url=mosquitto.url, username=mosquitto.username))
     sent: set[float] = set()
     async with Running(site, {"GREENWARDEN_TEST_PASSWORD": mosquitto.password}) as program:
-        await program.said("running")
+        await program.said("running; stop with")
         await asyncio.sleep(1)
         for _ in range(3):
             publisher = Publisher(mosquitto, 1 + len(sent))
@@ -154,7 +154,7 @@ async def test_a_database_killed_at_random_moments_has_every_message_once_in_the
 
     draw = random.Random(2)
     async with Running(site, {"GREENWARDEN_TEST_PASSWORD": mosquitto.password}) as program:
-        await program.said("running")
+        await program.said("running; stop with")
         await asyncio.sleep(0.5)
         publisher = Publisher(mosquitto)
         try:

@@ -57,7 +57,7 @@ async def some_readings(site_file: Path, more_than: int = 3) -> int:
 
 async def test_sigterm_ends_the_program_within_five_seconds_with_everything_on_disk(site_file: Path) -> None:
     async with Running(site_file) as program:
-        await program.said("running")
+        await program.said("running; stop with")
         before = await some_readings(site_file)
         began = time.monotonic()
         program.send(signal.SIGTERM)
@@ -70,7 +70,7 @@ async def test_sigterm_ends_the_program_within_five_seconds_with_everything_on_d
 
 async def test_a_wrong_file_on_sighup_is_told_and_the_program_goes_on_as_it_was(site_file: Path) -> None:
     async with Running(site_file) as program:
-        await program.said("running")
+        await program.said("running; stop with")
         site_file.write_text(site_file.read_text().replace("unit: 1", "unit: 1\n  colour: red"))
         program.send(signal.SIGHUP)
         await program.said("unknown key 'colour'")
@@ -80,7 +80,7 @@ async def test_a_wrong_file_on_sighup_is_told_and_the_program_goes_on_as_it_was(
 
 async def test_a_right_file_on_sighup_takes_over_and_no_poll_is_forgotten(site_file: Path) -> None:
     async with Running(site_file) as program:
-        await program.said("running")
+        await program.said("running; stop with")
         before = await some_readings(site_file)
         site_file.write_text(site_file.read_text().replace("Town hall", "City hall"))
         program.send(signal.SIGHUP)
@@ -90,14 +90,14 @@ async def test_a_right_file_on_sighup_takes_over_and_no_poll_is_forgotten(site_f
 
 async def test_a_changed_file_is_read_without_being_told_to(site_file: Path) -> None:
     async with Running(site_file) as program:
-        await program.said("running")
+        await program.said("running; stop with")
         site_file.write_text(site_file.read_text().replace("Town hall", "City hall"))
         await program.said("City hall: 1 devices, running")
 
 
 async def test_a_second_program_on_the_same_data_is_refused_in_one_sentence(site_file: Path) -> None:
     async with Running(site_file) as first:
-        await first.said("running")
+        await first.said("running; stop with")
         async with Running(site_file) as second:
             assert await second.ended() == 2
             assert second.output.count("\n") == 1
@@ -112,10 +112,10 @@ async def test_systemd_is_told_when_we_are_ready_alive_reloading_and_stopping(si
         listening = asyncio.create_task(_listen(manager, told))
         environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "200000"}
         async with Running(site_file, environment) as program:
-            await program.said("running")
+            await program.said("running; stop with")
             await some_readings(site_file)
             program.send(signal.SIGHUP)
-            await program.said("running", times=2)
+            await program.said("running; stop with", times=2)
             program.send(signal.SIGTERM)
             assert await program.ended() == 0
         async with asyncio.timeout(PATIENCE):

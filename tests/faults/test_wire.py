@@ -81,7 +81,7 @@ async def test_a_hurt_connection_gives_no_wrong_value_and_readings_go_on_when_it
     async with Proxy(meter.port) as proxy:
         (tmp_path / "devices.yaml").write_text(SITE.format(port=proxy.port))
         async with Running(tmp_path / "devices.yaml") as program:
-            await program.said("running")
+            await program.said("running; stop with")
             await _more(tmp_path, 5)
             for _ in range(3):
                 proxy.fault = fault
