@@ -51,11 +51,11 @@ class Findings(NamedTuple):
 
 
 async def examine(
-    line: ModbusLink, device: Device, profile: Profile, clock: Clock, *, rounds: int, waits: int
+    line: ModbusLink, device: Device, profile: Profile, clock: Clock, *, rounds: int, waits: int, language: str = "en"
 ) -> Findings:
     """Ask ``device`` all its requests ``rounds`` times, on a line that waits longer than the ``waits`` ms set for it.
 
-    Raises LinkDown.
+    Advice is in ``language``, zh or en. Raises LinkDown.
     """
     blocks = plan(points_of(profile, device), limits_of(profile))
     station = station_of(device, profile)
@@ -77,8 +77,8 @@ async def examine(
                 continue
             times.append((time.monotonic() - began) * 1000)
     answer = await _answer(line, device, profile, clock) if times else None
-    advice = _line_advice(asked, times, errors, waits, last)
-    if answer is not None and (doubt := doubt_about(device, profile, answer)):
+    advice = _line_advice(asked, times, errors, waits, last, language)
+    if answer is not None and (doubt := doubt_about(device, profile, answer, language)):
         advice.append(doubt)
     return Findings(device.id, asked, tuple(times), dict(errors), answer, tuple(advice))
 
@@ -93,28 +93,54 @@ async def _answer(line: ModbusLink, device: Device, profile: Profile, clock: Clo
         return None
 
 
-def _line_advice(asked: int, times: Sequence[float], errors: Mapping[str, int], timeout: int, last: str) -> list[str]:
+_ADVICE: Final[Mapping[str, Mapping[str, str]]] = {
+    "en": {
+        "never": "never answers: is it powered, is its unit right, are A and B swapped, are baud rate and parity?",
+        "noise": "looks like a wrong baud rate or parity, or two devices with one address ({last})",
+        "garbled": "{number} of {asked} answers were garbled: two devices with one address, a missing terminator "
+        "(120 ohm), or no pause between requests; try pause: 50ms for the link",
+        "silent": "{number} of {asked} requests stayed without answer; try pause: 50ms for the link",
+        "late": "answers take up to {worst:.0f} ms, longer than the link waits: set timeout: {set}ms",
+        "quick": "timeout: {set}ms would do for the link (it is {timeout} ms)",
+        "refused": "it {last}; does the profile fit this model?",
+        "order": "looks like a wrong word order: with order: {order} the values are what they should be; "
+        "set it for the device",
+    },
+    "zh": {
+        "never": "从不应答：是否通电，单元号是否正确，A、B 线是否接反，波特率和校验是否一致？",
+        "noise": "像是波特率或校验（parity）不对，或两台设备用了同一地址（{last}）",
+        "garbled": "{asked} 个应答中有 {number} 个损坏：两台设备同一地址、缺少终端电阻（120 欧）或请求之间没有间隔；"
+        "请为该通信试设 pause: 50ms",
+        "silent": "{asked} 个请求中有 {number} 个无应答；请为该通信试设 pause: 50ms",
+        "late": "应答最慢需 {worst:.0f} ms，超过通信的等待时间：请设 timeout: {set}ms",
+        "quick": "该通信设 timeout: {set}ms 即可（现为 {timeout} ms）",
+        "refused": "设备拒绝部分请求（{last}）；型号是否匹配？",
+        "order": "像是字序不对（wrong word order）：设 order: {order} 后各值正常；请在该设备下写明",
+    },
+}
+
+
+def _line_advice(
+    asked: int, times: Sequence[float], errors: Mapping[str, int], timeout: int, last: str, language: str
+) -> list[str]:
+    words = _ADVICE[language]
     told = []
     silent, garbled = errors.get("silence", 0), errors.get("bad frame", 0)
     if silent == asked:
-        told.append("never answers: is it powered, is its unit right, are A and B swapped, are baud rate and parity?")
+        told.append(words["never"])
     elif garbled == asked:
-        told.append(f"looks like a wrong baud rate or parity, or two devices with one address ({last})")
+        told.append(words["noise"].format(last=last))
     elif garbled:
-        told.append(
-            f"{garbled} of {asked} answers were garbled: two devices with one address, a missing terminator (120 ohm), "
-            "or no pause between requests; try pause: 50ms for the link"
-        )
+        told.append(words["garbled"].format(number=garbled, asked=asked))
     elif silent:
-        told.append(f"{silent} of {asked} requests stayed without answer; try pause: 50ms for the link")
+        told.append(words["silent"].format(number=silent, asked=asked))
     worst = max(times, default=0.0)
     if worst > timeout:
-        told.append(f"answers take up to {worst:.0f} ms, longer than the link waits: set timeout: {_rounded(worst)}ms")
+        told.append(words["late"].format(worst=worst, set=_rounded(worst)))
     elif times and timeout > 10 * max(worst, _LEAST_TIMEOUT / 2) and not errors:
-        told.append(f"timeout: {_rounded(worst)}ms would do for the link (it is {timeout} ms)")
-    refused = [kind for kind in errors if kind.startswith("exception")]
-    if refused:
-        told.append(f"it {last}; does the profile fit this model?")
+        told.append(words["quick"].format(set=_rounded(worst), timeout=timeout))
+    if any(kind.startswith("exception") for kind in errors):
+        told.append(words["refused"].format(last=last))
     return told
 
 
@@ -123,21 +149,14 @@ def _rounded(worst: float) -> int:
     return max(_LEAST_TIMEOUT, math.ceil(3 * worst / _STEP) * _STEP)
 
 
-def doubt_about(device: Device, profile: Profile, answer: Answer) -> str:
-    """What is probably set wrong for ``device``, by what it said; empty when nothing is."""
-    doubt = suspicion(answer.reading.values)
+def doubt_about(device: Device, profile: Profile, answer: Answer, language: str = "en") -> str:
+    """What is probably set wrong for ``device``, by what it said, in ``language``; empty when nothing is."""
+    doubt = suspicion(answer.reading.values, language)
     used = device.order or profile.order
     order = None
     if doubt or len(_turned_numbers(answer, used)) >= _FEWEST_VOTES:
         order = better_order(device, profile, answer)
-    return wrong_order(order) if order is not None else doubt
-
-
-def wrong_order(order: str) -> str:
-    """What to say of a device whose words come in ``order``, and not as its profile says."""
-    return (
-        f"looks like a wrong word order: with order: {order} the values are what they should be; set it for the device"
-    )
+    return _ADVICE[language]["order"].format(order=order) if order is not None else doubt
 
 
 def better_order(device: Device, profile: Profile, answer: Answer) -> str | None:

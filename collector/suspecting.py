@@ -11,8 +11,23 @@ _TINY: Final = 1e-6
 _HUGE: Final = 1e9
 
 
-def suspicion(values: Mapping[str, float | str]) -> str:
-    """A sentence that says what is probably set wrong; empty when voltage and frequency are what mains have.
+_SENTENCES: Final[Mapping[str, Mapping[str, str]]] = {
+    "en": {
+        "absurd": "{odd}: this looks like a wrong word order or a wrong profile; "
+        "try order: CDAB (or ABCD, BADC, DCBA) for the device, then another profile",
+        "odd": "{odd}: no mains are like this; it looks like a wrong profile "
+        "or a ratio (ct_ratio, vt_ratio) that is not set",
+    },
+    "zh": {
+        "absurd": "{odd}：像是字序不对（wrong word order）或型号不对；"
+        "请为该设备试设 order: CDAB（或 ABCD、BADC、DCBA），再试其他型号",
+        "odd": "{odd}：电网不会是这样；像是型号不对，或未设互感器变比（ct_ratio、vt_ratio）",
+    },
+}
+
+
+def suspicion(values: Mapping[str, float | str], language: str = "en") -> str:
+    """What is probably set wrong, in ``language`` (zh or en); empty when voltage and frequency are what mains have.
 
     A byte or word order that is wrong turns 230 V into about 1e-41 or 1e+23; another map gives small odd numbers.
     """
@@ -27,17 +42,10 @@ def suspicion(values: Mapping[str, float | str]) -> str:
         for kind, low, high in _MAINS
         if name.startswith(kind) and not isinstance(value, str) and value != 0 and not low <= value <= high
     ]
+    sentences = _SENTENCES[language]
     if absurd:
-        return (
-            f"{', '.join(absurd[:3])}: this looks like a wrong word order or a wrong profile; "
-            "try order: CDAB (or ABCD, BADC, DCBA) for the device, then another profile"
-        )
-    if odd:
-        return (
-            f"{', '.join(odd[:3])}: no mains are like this; it looks like a wrong profile "
-            "or a ratio (ct_ratio, vt_ratio) that is not set"
-        )
-    return ""
+        return sentences["absurd"].format(odd=", ".join(absurd[:3]))
+    return sentences["odd"].format(odd=", ".join(odd[:3])) if odd else ""
 
 
 def plausibility(values: Mapping[str, float | str]) -> float:

@@ -145,12 +145,12 @@ def decode(
 ) -> None:
     """Show what a profile makes of bytes in a file; your own profiles lie in profiles/ beside the site file."""
     from greenwarden.decoding import decode_file, decode_vectors
-    from greenwarden.door import profiles_folder
+    from greenwarden.door import language_of, profiles_folder
 
     if vectors is not None and not profile and file is None:
         right = decode_vectors(vectors, profiles_folder(site), as_json=json)
     elif vectors is None and profile and file is not None:
-        right = decode_file(profile, file, profiles_folder(site), as_json=json)
+        right = decode_file(profile, file, profiles_folder(site), as_json=json, language=language_of(site))
     else:
         raise ConfigError("write either: decode PROFILE FILE, or: decode --vectors FILE.json")
     if not right:

@@ -61,13 +61,28 @@ def decode_vectors(path: Path, profiles_folder: Path | None, *, as_json: bool) -
     return not counts[FAIL]
 
 
-def decode_file(name: str, path: Path, profiles_folder: Path | None, *, as_json: bool) -> bool:
+_WORDS: Final[Mapping[str, Mapping[str, str]]] = {
+    "en": {
+        "quantity": "quantity", "value": "value", "unit": "unit", "nothing": "no value", "flaw": "",
+        "detail": "detail, not stored", "right": "All values are as the file expects.", "none": "none",
+        "differs": "{name}: found {found}, expected {expected}", "flawed": "flawed",
+    },
+    "zh": {
+        "quantity": "量", "value": "值", "unit": "单位", "nothing": "无值", "flaw": "",
+        "detail": "附注，不入库", "right": "各值均与文件所写一致。", "none": "无",
+        "differs": "{name}：得到 {found}，应为 {expected}", "flawed": "有问题的量",
+    },
+}  # fmt: skip
+
+
+def decode_file(name: str, path: Path, profiles_folder: Path | None, *, as_json: bool, language: str = "en") -> bool:
     """Print what the page ``name`` makes of ``path``; False when the file says what to expect and it did not come."""
     profile = load_profile(name, profiles_folder)
     recording = read_recording(path)
     decoded = decode_recording(profile, recording)
-    wrong = [] if recording.expect is None else _differences(recording, decoded)
-    doubt = suspicion(decoded.values)
+    words = _WORDS["en" if as_json else language]
+    wrong = [] if recording.expect is None else _differences(recording, decoded, words)
+    doubt = suspicion(decoded.values, "en" if as_json else language)
     if as_json:
         terminal.emit_json(
             {
@@ -85,14 +100,20 @@ def decode_file(name: str, path: Path, profiles_folder: Path | None, *, as_json:
     for quantity in dict.fromkeys([*decoded.values, *decoded.flaws]):
         flaw = decoded.flaws.get(quantity)
         rows.append(
-            (quantity, _shown(decoded.values.get(quantity)), QUANTITIES[quantity].unit, flaw.reason if flaw else "")
+            (
+                quantity,
+                _shown(decoded.values.get(quantity), words),
+                QUANTITIES[quantity].unit,
+                flaw.reason if flaw else "",
+            )
         )
-    rows += [(detail, _shown(value), "", "detail, not stored") for detail, value in decoded.details.items()]
-    terminal.out.print(terminal.table(profile.title, ("quantity", "value", "unit", ""), rows, right=(1,)))
+    rows += [(detail, _shown(value, words), "", words["detail"]) for detail, value in decoded.details.items()]
+    columns = [words[name] for name in ("quantity", "value", "unit", "flaw")]
+    terminal.out.print(terminal.table(profile.title, columns, rows, right=(1,)))
     for line in [*decoded.unread, *wrong, *filter(None, [doubt])]:
         terminal.say(line)
     if recording.expect is not None and not wrong:
-        terminal.say("All values are as the file expects.")
+        terminal.say(words["right"])
     return not wrong
 
 
@@ -199,22 +220,25 @@ def _topic_in(topic: str) -> str:
     return parts[0]
 
 
-def _differences(recording: Recording, decoded: Decoded) -> list[str]:
+def _differences(recording: Recording, decoded: Decoded, words: Mapping[str, str]) -> list[str]:
     assert recording.expect is not None
     names = dict.fromkeys([*recording.expect, *decoded.values])
     wrong = [
-        f"{name}: found {_shown(decoded.values.get(name))}, expected {_shown(recording.expect.get(name))}"
+        words["differs"].format(
+            name=name,
+            found=_shown(decoded.values.get(name), words),
+            expected=_shown(recording.expect.get(name), words),
+        )
         for name in names
         if not same(decoded.values.get(name), recording.expect.get(name))
     ]
     if set(recording.flawed) != set(decoded.flaws):
-        wrong.append(
-            f"flawed: found {', '.join(decoded.flaws) or 'none'}, expected {', '.join(recording.flawed) or 'none'}"
-        )
+        found, expected = (", ".join(one) or words["none"] for one in (decoded.flaws, recording.flawed))
+        wrong.append(words["differs"].format(name=words["flawed"], found=found, expected=expected))
     return wrong
 
 
-def _shown(value: object) -> str:
+def _shown(value: object, words: Mapping[str, str]) -> str:
     if value is None:
-        return "no value"
+        return words["nothing"]
     return f"{value:.10g}" if isinstance(value, float) else str(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Final
 
 from rich.progress import Progress
 
@@ -18,6 +19,19 @@ from collector.stations import line_for
 from greenwarden import terminal
 from greenwarden.door import open_site, profiles_folder
 
+_WORDS: Final[Mapping[str, Mapping[str, str]]] = {
+    "en": {
+        "device": "device", "requests": "requests", "median": "median ms", "worst": "worst ms", "errors": "errors",
+        "advice": "what to do", "none": "none", "well": "well", "down": "link {link} is down: {reason}",
+        "examining": "examining", "silence": "silence", "bad frame": "bad frame",
+    },
+    "zh": {
+        "device": "设备", "requests": "请求", "median": "中位 ms", "worst": "最慢 ms", "errors": "错误",
+        "advice": "建议", "none": "无", "well": "正常", "down": "通信 {link} 中断：{reason}",
+        "examining": "检查中", "silence": "无应答", "bad frame": "坏帧",
+    },
+}  # fmt: skip
+
 _PATIENCE = 3.0  # times the link's own timeout, to see how late answers come
 
 
@@ -27,17 +41,20 @@ async def doctor(path: Path, only: str | None, *, rounds: int, patience: float, 
     ``patience``: seconds to wait for a device that speaks by itself. Raises ConfigError.
     """
     site = open_site(path)
+    language = "en" if as_json else site.site.language
+    words = _WORDS[language]
     devices = _chosen(site, only)
     found: list[Findings] = []
     down: dict[str, str] = {}
     with Progress(console=terminal.err, transient=True, disable=as_json or not terminal.err.is_terminal) as progress:
-        task = progress.add_task("examining", total=len(devices))
+        task = progress.add_task(words["examining"], total=len(devices))
         for link in site.links:
             found += await _on_link(
                 site, link, [one for one in devices if one.link == link.id], path, down, rounds, patience,
-                lambda device: progress.update(task, advance=1, description=f"examining {device}"),
+                lambda device: progress.update(task, advance=1, description=f"{words['examining']} {device}"),
+                language,
             )  # fmt: skip
-    _show(found, down, as_json=as_json)
+    _show(found, down, words, as_json=as_json)
     return not down and not any(one.advice or one.errors for one in found)
 
 
@@ -57,6 +74,7 @@ async def _on_link(
     rounds: int,
     patience: float,
     said: Callable[[str], None],
+    language: str,
 ) -> list[Findings]:
     if not devices:
         return []
@@ -79,7 +97,8 @@ async def _on_link(
     try:
         for device in devices:
             said(device.id)
-            found.append(await examine(line, device, profiles[device.id], clock, rounds=rounds, waits=link.timeout))
+            page = profiles[device.id]
+            found.append(await examine(line, device, page, clock, rounds=rounds, waits=link.timeout, language=language))
     except LinkDown as error:
         down[link.id] = str(error)
     finally:
@@ -97,7 +116,7 @@ async def _listener(site: Site, device: str, folder: Path, patience: float) -> F
     return Findings(device, 1, (), {}, answer, flaws)
 
 
-def _show(found: list[Findings], down: Mapping[str, str], *, as_json: bool) -> None:
+def _show(found: list[Findings], down: Mapping[str, str], words: Mapping[str, str], *, as_json: bool) -> None:
     if as_json:
         devices = [
             {
@@ -118,13 +137,13 @@ def _show(found: list[Findings], down: Mapping[str, str], *, as_json: bool) -> N
             one.asked,
             "" if one.median is None else f"{one.median:.0f}",
             "" if one.worst is None else f"{one.worst:.0f}",
-            ", ".join(f"{number} {kind}" for kind, number in one.errors.items()) or "none",
-            "; ".join(one.advice) or "well",
+            ", ".join(f"{number} {words.get(kind, kind)}" for kind, number in one.errors.items()) or words["none"],
+            "; ".join(one.advice) or words["well"],
         )
         for one in found
     ]
-    columns = ("device", "requests", "median ms", "worst ms", "errors", "what to do")
+    columns = [words[name] for name in ("device", "requests", "median", "worst", "errors", "advice")]
     if rows:
         terminal.out.print(terminal.table("", columns, rows, right=(1, 2, 3)))
     for link, reason in down.items():
-        terminal.say(f"link {link} is down: {reason}")
+        terminal.say(words["down"].format(link=link, reason=reason))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from building.document import Document, Where
+from building.errors import ConfigError
 from building.site import Site, load_site
 from collector.profiles import check_profiles
 from collector.service import check_links
@@ -23,6 +25,17 @@ def open_site(path: Path) -> Site:
         return check_profiles(document, profiles_folder(path))
 
     return load_site(path, (check_own_profiles, check_links, check_rules, check_channels, check_routes))
+
+
+def language_of(path: Path) -> str:
+    """The language of the site in ``path``; where there is none that can be read, what this computer speaks."""
+    if path.exists():
+        try:
+            return open_site(path).site.language
+        except ConfigError:
+            pass  # whoever needs the file says what is wrong with it
+    spoken = os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or ""
+    return "zh" if spoken.startswith("zh") else "en"
 
 
 def profiles_folder(path: Path) -> Path:

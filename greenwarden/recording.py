@@ -29,6 +29,13 @@ _PRIVATE: Final = re.compile(
 )
 _SETTINGS: Final = ("kind", "channel", "litres_per_pulse", "ct_ratio", "vt_ratio", "invert", "order")
 _MASK: Final = "masked"
+_WRITTEN: Final = {
+    "en": (
+        "Written to {target}.",
+        "Compare expect: with the meter's own display before you rely on it; it holds what this profile makes of it.",
+    ),
+    "zh": ("已写入 {target}。", "使用前请将 expect: 与电表屏显核对；其中是按该型号解出的值。"),
+}
 
 
 async def record(path: Path, device_id: str, target: Path | None, *, timeout_s: float) -> None:
@@ -44,10 +51,8 @@ async def record(path: Path, device_id: str, target: Path | None, *, timeout_s: 
         target.write_text(yaml.safe_dump(content, allow_unicode=True, sort_keys=False, width=110), encoding="utf-8")
     except OSError as error:
         raise InputError(f"{target} cannot be written: {error.strerror}") from None
-    terminal.say(f"Written to {target}.")
-    terminal.say(
-        "Compare expect: with the meter's own display before you rely on it; it holds what this profile makes of it."
-    )
+    for sentence in _WRITTEN[site.site.language]:
+        terminal.say(sentence.format(target=target))
 
 
 def recording_of(site: Site, device: Device, answer: Answer) -> dict[str, Any]:

@@ -26,11 +26,12 @@ from collector.links.mqtt import Message, MqttLink
 from collector.links.opening import modbus_link
 from collector.profiles import Profile, load_profile, profile_names
 from collector.service import access_of
+from collector.sparkplug import NAMESPACE, read_topic
 from collector.stations import line_for
 from collector.sunspec import SunSpecLink
 from collector.suspecting import suspicion
 from greenwarden import terminal
-from greenwarden.door import open_site, profiles_folder
+from greenwarden.door import language_of, open_site, profiles_folder
 
 _BAUDS: Final = ("9600", "19200", "2400", "4800", "38400", "115200")
 _PARITIES: Final = ("N", "E", "O")
@@ -38,8 +39,40 @@ _HEARD_ENOUGH: Final = 3  # sound answers at one setting of the line: no other i
 _MOST_ENTITIES: Final = 10_000
 _LISTENED: Final = (
     *TOPICS, "tele/+/SENSOR", "tele/+/LWT", "zigbee2mqtt/#", "shellies/+/#", "+/events/rpc", "+/status/#",
-    "+/online", "wmbusmeters/+",
+    "+/online", "wmbusmeters/+", "spBv1.0/#",
 )  # fmt: skip
+
+
+_WORDS: Final[Mapping[str, Mapping[str, str]]] = {
+    "en": {
+        "stopped": "Stopped; this is what was found so far.",
+        "unit": "unit {unit}", "unit_at": "unit {unit} at {setting}",
+        "trying": "unit {unit}: which profile fits",
+        "unsteady": "answers now and then; raise timeout: or look at the wiring",
+        "unknown": "there, but no profile fits; write one: docs/new-meter.md", "or": "or {others}",
+        "order": "its words come in order {order}, not as the profile says",
+        "numbers": "looking for meter numbers", "asked": "asked {asked}", "number": "number {number}",
+        "listening": "listening to {address}", "topic": "topic {topic}", "written": "page written to {name}",
+        "write": "add --write for its page",
+        "sparkplug": "Sparkplug B, which is not read: have the gateway send JSON too",
+        "nobody": "Nobody answers. Check power, the two wires (A and B may be swapped), baud rate and parity.",
+        "where": "where", "profile": "profile", "fits": "fits", "says": "says", "remark": "remark", "none": "none",
+        "lines": "For devices.yaml, below devices: (choose id, kind and zone)",
+    },
+    "zh": {
+        "stopped": "已停止；以下为目前找到的。", "unit": "单元 {unit}", "unit_at": "单元 {unit}（{setting}）",
+        "trying": "单元 {unit}：比对型号",
+        "unsteady": "时有应答；请加大 timeout: 或检查接线",
+        "unknown": "有设备，但没有相符的型号；可自写一页：docs/new-meter.md", "or": "或 {others}",
+        "order": "其字序为 {order}，与型号所写不同",
+        "numbers": "查找表号", "asked": "询问 {asked}", "number": "表号 {number}",
+        "listening": "监听 {address}", "topic": "主题 {topic}", "written": "型号页已写入 {name}",
+        "write": "加 --write 可写出型号页", "sparkplug": "Sparkplug B，本程序不读；请让网关另发 JSON",
+        "nobody": "无人应答。请检查供电、两根线（A、B 可能接反）、波特率和校验。",
+        "where": "位置", "profile": "型号", "fits": "相符", "says": "读数", "remark": "说明", "none": "无",
+        "lines": "写入 devices.yaml 的 devices: 之下（自定 id、kind 和 zone）",
+    },
+}  # fmt: skip
 
 
 class Found(NamedTuple):
@@ -60,22 +93,24 @@ async def scan(
     folder = profiles_folder(path)
     known = _link(path, link)
     endpoint, ident = known.endpoint, known.id
+    language = "en" if as_json else language_of(path)
+    words = _WORDS[language]
     found: list[Found] = []
     try:
         if known.protocol == "mqtt":
-            found += await _scan_broker(known, folder, seconds, write=write, quiet=as_json)
+            found += await _scan_broker(known, folder, seconds, words, write=write, quiet=as_json)
         elif known.protocol == "modbus":
-            async for one in _scan_modbus(ident, endpoint, _units(units), folder, timeout_s, quiet=as_json):
+            async for one in _scan_modbus(ident, endpoint, _units(units), folder, timeout_s, language, quiet=as_json):
                 found.append(one)
         else:
-            async for one in _scan_numbers(known, endpoint, timeout_s, quiet=as_json):
+            async for one in _scan_numbers(known, endpoint, timeout_s, language, quiet=as_json):
                 found.append(one)
     except asyncio.CancelledError:
         if not as_json:
-            terminal.say("Stopped; this is what was found so far.")
-        _show(found, as_json=as_json)
+            terminal.say(words["stopped"])
+        _show(found, words, as_json=as_json)
         raise
-    _show(found, as_json=as_json)
+    _show(found, words, as_json=as_json)
 
 
 def _link(path: Path, text: str) -> Link:
@@ -122,7 +157,7 @@ def _progress(quiet: bool) -> Iterator[Progress]:
 
 
 async def _scan_modbus(
-    ident: str, endpoint: Endpoint, units: list[int], folder: Path, timeout_s: float, *, quiet: bool
+    ident: str, endpoint: Endpoint, units: list[int], folder: Path, timeout_s: float, language: str, *, quiet: bool
 ) -> AsyncIterator[Found]:
     pages = {name: load_profile(name, folder) for name in profile_names(folder)}
     with _progress(quiet) as progress:
@@ -132,8 +167,9 @@ async def _scan_modbus(
             heard = 0
             try:
                 for unit in units:
-                    progress.update(task, advance=1, description=f"{_label(setting)} unit {unit}")
-                    found = await _unit(ident, line, unit, pages, setting, progress, several=setting != endpoint)
+                    progress.update(task, advance=1, description=f"{_label(setting)} {unit}")
+                    several = setting != endpoint
+                    found = await _unit(ident, line, unit, pages, setting, progress, language, several=several)
                     if found is not None:
                         heard += bool(found.profile) or found.remark == ""
                         yield found
@@ -167,33 +203,35 @@ async def _unit(
     pages: Mapping[str, Profile],
     setting: Endpoint,
     progress: Progress,
+    language: str,
     *,
     several: bool,
 ) -> Found | None:
-    where = f"unit {unit}" + (f" at {_label(setting)}" if several else "")
+    words = _WORDS[language]
+    where = words["unit_at" if several else "unit"].format(unit=unit, setting=_label(setting))
     clock = SystemClock()
     try:
         sign = await is_there(line, unit)
         if sign is None:
             return None
-        task = progress.add_task(f"unit {unit}: which profile fits", total=len(pages))
+        task = progress.add_task(words["trying"].format(unit=unit), total=len(pages))
         try:
             found = await fits(line, unit, pages, clock, lambda name: progress.update(task, advance=1))
         finally:
             progress.remove_task(task)
     except NoAnswer:
-        return Found(where, "", 0.0, {}, "answers now and then; raise timeout: or look at the wiring", "")
+        return Found(where, "", 0.0, {}, words["unsteady"], "")
     except BadFrame as error:
         return None if several else Found(where, "", 0.0, {}, str(error), "")
     if not found:
-        return Found(where, "", 0.0, {}, "there, but no profile fits; write one: docs/new-meter.md", "")
+        return Found(where, "", 0.0, {}, words["unknown"], "")
     best = found[0]
     others = ", ".join(f"{fit.name} {fit.score:.0%}" for fit in found[1:3])
     page = pages[best.name]
     seen = Device(id="seen", kind="electricity", unit=unit, litres_per_pulse=1.0)
-    remark = doubt_about(seen, page, best.answer) or (f"or {others}" if others else "")
+    remark = doubt_about(seen, page, best.answer, language) or (words["or"].format(others=others) if others else "")
     if best.order:
-        remark = f"its words come in order {best.order}, not as the profile says"
+        remark = words["order"].format(order=best.order)
     kind = (page.kinds or ("electricity",))[0]
     order = f", order: {best.order}" if best.order else ""
     text = f"- {{id: {kind}-{unit}, kind: {kind}, profile: {best.name}, link: {ident}, unit: {unit}{order}}}"
@@ -203,38 +241,47 @@ async def _unit(
 # -- DL/T 645 and CJ/T 188 --------------------------------------------------------------------------------------------
 
 
-async def _scan_numbers(link: Link, endpoint: Endpoint, timeout_s: float, *, quiet: bool) -> AsyncIterator[Found]:
+async def _scan_numbers(
+    link: Link, endpoint: Endpoint, timeout_s: float, language: str, *, quiet: bool
+) -> AsyncIterator[Found]:
+    words = _WORDS[language]
     page, kind = ("dlt645_single", "electricity") if link.protocol == "dlt645" else ("cjt188_water", "water")
     profile = load_profile(page)
     line = line_for(link.protocol, endpoint, [profile], timeout=timeout_s)
     assert isinstance(line, Dlt645Link | Cjt188Link)
     with _progress(quiet) as progress:
-        task = progress.add_task("looking for meter numbers", total=None)
+        task = progress.add_task(words["numbers"], total=None)
         try:
             async for asked, number in line.discover():
-                progress.update(task, advance=1, description=f"asked {asked}")
+                progress.update(task, advance=1, description=words["asked"].format(asked=asked))
                 if number is not None:
-                    yield await _number(link, line, number, page, profile, kind)
+                    yield await _number(link, line, number, page, profile, kind, language)
         except BadFrame as error:
             yield Found(line.address, "", 0.0, {}, str(error), "")
         finally:
             await line.close()
 
 
-async def _number(link: Link, line: ModbusLink, number: str, page: str, profile: Profile, kind: str) -> Found:
+async def _number(
+    link: Link, line: ModbusLink, number: str, page: str, profile: Profile, kind: str, language: str
+) -> Found:
+    where = _WORDS[language]["number"].format(number=number)
     device = Device.model_validate({"id": number, "kind": kind, "address": number})
     text = f'- {{id: meter-{number[-4:]}, kind: {kind}, profile: {page}, link: {link.id}, address: "{number}"}}'
     try:
         answer = await ask_device(line, device, profile, SystemClock())
     except (NoAnswer, BadFrame, MeterRefused) as error:
-        return Found(f"number {number}", page, 0.0, {}, str(error), text)
-    return Found(f"number {number}", page, 1.0, answer.reading.values, suspicion(answer.reading.values), text)
+        return Found(where, page, 0.0, {}, str(error), text)
+    values = answer.reading.values
+    return Found(where, page, 1.0, values, suspicion(values, language), text)
 
 
 # -- brokers ----------------------------------------------------------------------------------------------------------
 
 
-async def _scan_broker(link: Link, folder: Path, seconds: float, *, write: bool, quiet: bool) -> list[Found]:
+async def _scan_broker(
+    link: Link, folder: Path, seconds: float, words: Mapping[str, str], *, write: bool, quiet: bool
+) -> list[Found]:
     """Listen for a while; retained announcements come at once, telemetry when it is due (Tasmota: every 5 min)."""
     clock: Clock = SystemClock()
     heard: dict[str, Message] = {}
@@ -259,7 +306,7 @@ async def _scan_broker(link: Link, folder: Path, seconds: float, *, write: bool,
 
     async with line:
         with _progress(quiet) as progress:
-            task = progress.add_task(f"listening to {line.address}", total=seconds)
+            task = progress.add_task(words["listening"].format(address=line.address), total=seconds)
             listening = asyncio.create_task(listen(), name="scan")
             try:
                 for _ in range(max(1, round(seconds * 4))):
@@ -269,7 +316,11 @@ async def _scan_broker(link: Link, folder: Path, seconds: float, *, write: bool,
                         raise down[0]
             finally:
                 listening.cancel()
-    return [*_usual_devices(link.id, heard), *_announced_devices(link.id, heard, folder, write=write)]
+    return [
+        *_usual_devices(link.id, heard, words),
+        *_announced_devices(link.id, heard, folder, words, write=write),
+        *_sparkplug_nodes(heard, words),
+    ]
 
 
 _SPEAKERS: Final = (
@@ -281,19 +332,19 @@ _SPEAKERS: Final = (
 )
 
 
-def _usual_devices(ident: str, heard: Mapping[str, Message]) -> Iterable[Found]:
+def _usual_devices(ident: str, heard: Mapping[str, Message], words: Mapping[str, str]) -> Iterable[Found]:
     told: set[tuple[str, str]] = set()
     for topic, message in heard.items():
         for pattern, profile, kind in _SPEAKERS:
             name = _name_in(topic, pattern)
             if name is not None and (name, profile) not in told:
                 told.add((name, profile))
-                yield _speaker(ident, name, profile, kind, message)
+                yield _speaker(ident, name, profile, kind, message, words)
         parts = topic.split("/")
         zigbee = parts[0] == "zigbee2mqtt" and len(parts) > 1 and parts[1] != "bridge" and parts[-1] != "availability"
         if zigbee and message.payload.startswith(b"{") and ("/".join(parts[1:]), "z") not in told:
             told.add(("/".join(parts[1:]), "z"))
-            yield _speaker(ident, "/".join(parts[1:]), "zigbee2mqtt_sensor", "sensor", message)
+            yield _speaker(ident, "/".join(parts[1:]), "zigbee2mqtt_sensor", "sensor", message, words)
 
 
 def _name_in(topic: str, pattern: str) -> str | None:
@@ -303,12 +354,22 @@ def _name_in(topic: str, pattern: str) -> str | None:
     return parts[wanted.index("+")]
 
 
-def _speaker(ident: str, name: str, profile: str, kind: str, message: Message) -> Found:
+def _speaker(ident: str, name: str, profile: str, kind: str, message: Message, words: Mapping[str, str]) -> Found:
     text = f"- {{id: {name}, kind: {kind}, profile: {profile}, link: {ident}, topic: {name}}}"
-    return Found(f"topic {name}", profile, 1.0, {}, message.payload[:60].decode(errors="replace"), text)
+    where = words["topic"].format(topic=name)
+    return Found(where, profile, 1.0, {}, message.payload[:60].decode(errors="replace"), text)
 
 
-def _announced_devices(ident: str, heard: Mapping[str, Message], folder: Path, *, write: bool) -> Iterable[Found]:
+def _sparkplug_nodes(heard: Mapping[str, Message], words: Mapping[str, str]) -> Iterable[Found]:
+    """Nodes that speak a language we know by its topics only: told, so that nobody looks for them in vain."""
+    speakers = [speaker for speaker in map(read_topic, heard) if speaker is not None]
+    for group, node in dict.fromkeys((one.group, one.node) for one in speakers if one.node):
+        yield Found(words["topic"].format(topic=f"{NAMESPACE}/{group}/+/{node}"), "", 0.0, {}, words["sparkplug"], "")
+
+
+def _announced_devices(
+    ident: str, heard: Mapping[str, Message], folder: Path, words: Mapping[str, str], *, write: bool
+) -> Iterable[Found]:
     """Devices that described themselves for Home Assistant, but for those whose bridge we know better."""
     devices: dict[str, list[Entity]] = {}
     for topic, message in heard.items():
@@ -327,29 +388,36 @@ def _announced_devices(ident: str, heard: Mapping[str, Message], folder: Path, *
         if write:
             folder.mkdir(exist_ok=True)
             target.write_text(yaml.safe_dump(page, allow_unicode=True, sort_keys=False), encoding="utf-8")
-        remark = f"page written to {target.name}" if write else "add --write for its page"
+        remark = words["written"].format(name=target.name) if write else words["write"]
         text = f"- {{id: {name[6:]}, kind: sensor, profile: {name}, link: {ident}, topic: {topic}}}"
-        yield Found(f"topic {topic}", name, 1.0, dict.fromkeys(quantities, ""), remark, text)
+        yield Found(words["topic"].format(topic=topic), name, 1.0, dict.fromkeys(quantities, ""), remark, text)
 
 
 # -- what is shown ----------------------------------------------------------------------------------------------------
 
 
-def _show(found: list[Found], *, as_json: bool) -> None:
+def _show(found: list[Found], words: Mapping[str, str], *, as_json: bool) -> None:
     if as_json:
         terminal.emit_json({"found": [one._asdict() for one in found]})
         return
     if not found:
-        terminal.say("Nobody answers. Check power, the two wires (A and B may be swapped), baud rate and parity.")
+        terminal.say(words["nobody"])
         return
     rows = [
-        (one.where, one.profile or "none", f"{one.score:.0%}" if one.profile else "", _brief(one.values), one.remark)
+        (
+            one.where,
+            one.profile or words["none"],
+            f"{one.score:.0%}" if one.profile else "",
+            _brief(one.values),
+            one.remark,
+        )
         for one in found
     ]
-    terminal.out.print(terminal.table("", ("where", "profile", "fits", "says", "remark"), rows, right=(2,)))
+    columns = [words[name] for name in ("where", "profile", "fits", "says", "remark")]
+    terminal.out.print(terminal.table("", columns, rows, right=(2,)))
     lines = [one.line for one in found if one.line]
     if lines:
-        terminal.say("For devices.yaml, below devices: (choose id, kind and zone)")
+        terminal.say(words["lines"])
         for line in lines:
             terminal.say(f"  {line}")
 

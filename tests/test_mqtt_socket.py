@@ -86,3 +86,14 @@ def test_what_no_broker_may_send_is_refused(stream: bytes) -> None:
 
 def test_an_acknowledgement_is_four_bytes() -> None:
     assert puback(0x1234) == b"\x40\x02\x12\x34"
+
+
+@pytest.mark.parametrize(
+    ("stream", "five"),
+    [(b"\x30\x00", False), (b"\x30\x01\x00", False), (b"\x30\x04\x00\x01a\x80", True)],
+    ids=["no topic", "half a topic's length", "half a length of properties"],
+)
+def test_a_message_that_ends_before_it_says_anything_is_refused(stream: bytes, five: bool) -> None:
+    """Found by fuzzing, as the last bytes of a stream."""
+    with pytest.raises(BadFrame):
+        cut_packets(stream, five=five)

@@ -73,11 +73,14 @@ def run(*arguments: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
-def site_file(folder: Path, url: str, *devices: dict[str, Any], protocol: str = "modbus", **link: Any) -> Path:
+def site_file(
+    folder: Path, url: str, *devices: dict[str, Any], protocol: str = "modbus", language: str = "en", **link: Any
+) -> Path:
     path = folder / "devices.yaml"
     common = {"kind": "electricity", "link": "line"}
     content = {
         "version": 1,
+        "site": {"language": language},
         "links": [{"id": "line", protocol: url, "timeout": "200ms", **link}],
         "devices": [{**common, **device} for device in devices],
     }
@@ -283,6 +286,25 @@ def test_doctor_prints_a_row_per_device_and_fails_when_something_is_wrong(tmp_pa
         code, output = run("doctor", "m1", "--site", str(path), "--json")
         assert code == 0
         assert json.loads(output)["devices"][0]["errors"] == {}
+
+
+def test_a_chinese_site_is_spoken_to_in_chinese(tmp_path: Path) -> None:
+    with served(lambda: MeterServer({1: swapped(SDM120), 2: SDM120})) as server:
+        one, two, three = ({"id": f"m{unit}", "profile": "eastron_sdm120", "unit": unit} for unit in (1, 2, 3))
+        path = site_file(tmp_path, server.url, one, two, three, language="zh")
+        asked = ("--site", str(path))
+        _, output = run("doctor", *asked, "--rounds", "1")
+        assert "从不应答：是否通电" in output.replace("\n", "")
+        assert "像是字序不对" in output
+        assert "建议" in output
+        assert "looks like a wrong word order" in run("doctor", *asked, "--rounds", "1", "--json")[1]
+        assert "原始字" in run("read", "m2", *asked)[1]
+        assert "已写入" in run("record", "m2", *asked)[1]
+        output = run("scan", "line", "--units", "2", "--timeout", "0.2", *asked)[1]
+        assert "单元 2" in output
+        assert "写入 devices.yaml 的 devices: 之下" in output
+        (written,) = (tmp_path / "recordings").rglob("*.yaml")
+        assert "各值均与文件所写一致。" in run("decode", "eastron_sdm120", str(written), *asked)[1]
 
 
 # -- read and record --------------------------------------------------------------------------------------------------

@@ -58,6 +58,8 @@ def cut_packets(stream: bytes, *, five: bool) -> tuple[list[Published], list[byt
 
 
 def _published(stream: bytes, at: int, end: int, flags: int, *, five: bool) -> Published:
+    if end - at < 2:
+        raise BadFrame("a message without a topic")
     body = at + 2 + (stream[at] << 8 | stream[at + 1])
     number = 0
     topic = stream[at + 2 : body]
@@ -66,7 +68,7 @@ def _published(stream: bytes, at: int, end: int, flags: int, *, five: bool) -> P
         body += 2
     if five and body < end:
         size, start = _varint(stream, body)
-        body = start + size
+        body = start + size if start > 0 else end + 1
     if body > end or (flags & 0x02 and not number):
         raise BadFrame("a message whose lengths do not agree")
     try:

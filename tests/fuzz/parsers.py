@@ -20,11 +20,17 @@ with atheris.instrument_imports(include=["collector", "building"]):
     from building.site import Device
     from collector.decoding import decode_blocks
     from collector.discovery import page_of, read_announcement
+    from collector.finding import Finder
     from collector.links import cjt188, dlt645
     from collector.links.frames import AsciiFraming, RtuFraming, cut_tcp
+    from collector.links.mqtt_socket import cut_packets
+    from collector.mbus import frames as mbus_frames
+    from collector.mbus import read_frame, read_records
     from collector.payloads import topics_of
     from collector.planning import every_point, limits_of, plan
     from collector.profiles import READ_ITEM, load_profile, profile_names
+    from collector.sparkplug import read_topic
+    from collector.wmbus import read_telegram
 
 TZ = ZoneInfo("Asia/Shanghai")
 PAGES = [load_profile(name) for name in profile_names()]
@@ -42,7 +48,7 @@ def one_input(raw: bytes) -> None:
     """One run: the first two bytes say which parser, the rest is what came."""
     if len(raw) < 2:
         return
-    kind, which, data = raw[0] % 6, raw[1], raw[2:]
+    kind, which, data = raw[0] % 8, raw[1], raw[2:]
     if kind == 0:
         _payload(READERS[which % len(READERS)], data)
     elif kind == 1:
@@ -56,6 +62,17 @@ def one_input(raw: bytes) -> None:
         entity = read_announcement("homeassistant/sensor/x/config", data)
         if entity is not None:
             page_of([entity])
+        finder = Finder("broker", ("x",))
+        finder.hear("homeassistant/sensor/x/config", data)
+        finder.changes()
+    elif kind == 5:
+        _telegrams(data)
+    elif kind == 6:
+        read_topic(data.decode("latin-1"))
+        try:
+            cut_packets(data, five=bool(which & 1))
+        except BadFrame:
+            return
     else:
         _payload(READERS[which % len(READERS)], b'{"' + data)
 
@@ -79,6 +96,21 @@ def _registers(page, blocks, data: bytes) -> None:  # type: ignore[no-untyped-de
         answers.append((block.function, block.address, (data * (size // len(data) + 1))[:size]))
     values, flaws, _ = decode_blocks(page, METER, answers)
     _sane(values, flaws)
+
+
+def _telegrams(data: bytes) -> None:
+    """M-Bus: as it came, as the data of a sound frame, and as records."""
+    body = b"\x08\x01\x72" + data[:240]
+    framed = bytes([0x68, len(body), len(body), 0x68]) + body + bytes([sum(body) & 0xFF, 0x16])
+    list(mbus_frames(data))
+    records = list(read_records(data)[0])
+    for read, heard in ((read_frame, data), (read_frame, framed), (read_telegram, data), (read_telegram, framed)):
+        try:
+            records += read(heard).records
+        except BadFrame:
+            continue
+    for record in records:
+        assert isinstance(record.value, str | None) or math.isfinite(record.value), record
 
 
 def _line(data: bytes, which: int) -> None:
