@@ -133,7 +133,9 @@ def read(
 @app.command()
 @guarded
 def decode(
-    profile: Annotated[str, typer.Argument(help="Name of a profile, such as eastron_sdm120.")] = "",
+    profile: Annotated[
+        str, typer.Argument(help="Name of a profile, such as eastron_sdm120; mbus for M-Bus frames and telegrams.")
+    ] = "",
     file: Annotated[
         Path | None, typer.Argument(help="A recording, or lines '4 0x0000: 4366 3334' or 'a/topic {payload}'.")
     ] = None,
@@ -146,9 +148,12 @@ def decode(
     """Show what a profile makes of bytes in a file; your own profiles lie in profiles/ beside the site file."""
     from greenwarden.decoding import decode_file, decode_vectors
     from greenwarden.door import language_of, profiles_folder
+    from greenwarden.telegrams import MBUS, decode_telegram
 
     if vectors is not None and not profile and file is None:
         right = decode_vectors(vectors, profiles_folder(site), as_json=json)
+    elif vectors is None and profile == MBUS and file is not None:
+        right = decode_telegram(file, as_json=json, language=language_of(site))
     elif vectors is None and profile and file is not None:
         right = decode_file(profile, file, profiles_folder(site), as_json=json, language=language_of(site))
     else:

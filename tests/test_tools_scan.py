@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import struct
 import sys
@@ -19,7 +20,7 @@ async def test_a_stopped_scan_shows_what_it_has_found(tmp_path: Path) -> None:
         arguments = ("scan", server.url, "--units", "1-200", "--timeout", "0.5")
         scanning = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "greenwarden", *arguments, "--site", str(tmp_path / "devices.yaml"),
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, env={**os.environ, "LC_ALL": "C"},
         )  # fmt: skip
         async with asyncio.timeout(60):
             while not any(request[0] == 2 for request in server.requests):  # unit 1 is done, 2 is being asked

@@ -222,3 +222,28 @@ def test_a_file_that_is_no_recording_is_told_in_a_sentence(tmp_path: Path, conte
     code, output = run("eastron_sdm120", str(path))
     assert code in (0, 1)
     assert "Traceback" not in output
+
+
+FRAME = "68 1B 1B 68 08 01 72 07 20 18 00 E6 1E 35 07 4C 00 00 00 0C 78 07 20 18 00 0C 16 69 02 00 00 96 16"
+"""A water meter of GWF: 269 m3 (libmbus' own test frame)."""
+
+
+def test_an_mbus_frame_is_told_in_words(tmp_path: Path) -> None:
+    lines = tmp_path / "frame.txt"
+    lines.write_text(f"# from the line\n{FRAME}\n", encoding="utf-8")
+    code, output = run("mbus", str(lines))
+    assert code == 0
+    assert "GWF 00182007  Water" in output
+    assert "269" in next(line for line in output.splitlines() if "Volume" in line)
+    told = json.loads(run("mbus", str(lines), "--json")[1])
+    assert [(one["quantity"], one["value"], one["unit"]) for one in told["records"]][1] == ("Volume", 269.0, "m^3")
+
+
+@pytest.mark.parametrize(("content", "told"), [("68 00", "too few"), ("nothing", "no row of bytes"), ("", "")])
+def test_what_is_no_mbus_frame_is_told_in_a_sentence(tmp_path: Path, content: str, told: str) -> None:
+    lines = tmp_path / "frame.txt"
+    lines.write_text(content, encoding="utf-8")
+    code, output = run("mbus", str(lines))
+    assert told in output
+    assert code == (1 if told else 0)
+    assert "Traceback" not in output
