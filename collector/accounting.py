@@ -8,6 +8,7 @@ it is; what people tell by hand lies in the keeper, so that another process can 
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -35,7 +36,11 @@ anew; ``JOURNAL`` is the one in which the accounting tells what happened to coun
 JOURNAL: Final = "journal"
 
 _READ_AT_ONCE: Final = 7 * DAY  # ms of readings in memory
-_OLDEST_POINTS: Final = 62 * DAY  # ms; so far back mended intervals are published again
+_OLDEST_POINTS: Final = 62 * DAY  # ms; so far back intervals are published at once, what is older in portions
+_PORTION: Final = 7 * DAY  # ms of older intervals published in one go
+_OLDER, _OLDER_TO = "older ", "older to"
+"""Notes of the ledger: from when on each place has older intervals to be published, and up to when."""
+
 _POINTS_AT_ONCE: Final = 5_000
 _FRESH: Final = Memory()
 _NO_WHEN: Final = 1 << 62
@@ -105,7 +110,8 @@ class Accountant:
         return any(self._keeper.newer(table, self._ledger.noted(table) or 0) for table in _TABLES)
 
     def run(self, now: int, publish: Publish | None = None) -> None:
-        """Account everything up to ``now``; ``publish`` gets the points of all intervals that are new or have changed.
+        """Account everything up to ``now``; ``publish`` gets the points of all intervals that are new or have changed,
+        but for those of long ago, which ``publish_older`` gives bit by bit.
 
         Raises StoreAway or StoreRefused when the store cannot be asked; the next run then goes on.
         """
@@ -117,9 +123,7 @@ class Accountant:
             if edge is not None:
                 changed[device_id] = edge
         if publish is not None:
-            points = self._points(changed, before, now)
-            while chunk := list(islice(points, _POINTS_AT_ONCE)):
-                publish(chunk)
+            _publish(self._points(changed, before, now), publish)
         for table, number in seen.items():
             self._ledger.note(table, number)
         self._forget_late(late)
@@ -289,18 +293,66 @@ class Accountant:
 
     def _points(self, changed: Mapping[str, int], before: int, now: int) -> Iterator[StoredPoint]:
         """Intervals of every place that has a meter whose slots changed, and of all since the last run: a meter that
-        says nothing makes missing ones."""
+        says nothing makes missing ones. What lies too far back is noted for ``publish_older``."""
         known = {device for device, _ in self._numbers}
         starts: dict[Place, int] = {}
+        limit = now - _OLDEST_POINTS
         for place, devices in self._places.items():
             edges = [changed.get(device.id, now) for device in devices if device.id in known]
             if edges:
-                starts[place] = max(min(*edges, before or min(edges)), now - _OLDEST_POINTS)
+                start = min(*edges, before or min(edges))
+                if start < limit:
+                    self._note_older(place, start, limit)
+                starts[place] = max(start, limit)
+        return self._points_of(starts, now, now)
+
+    def _points_of(self, starts: Mapping[Place, int], end: int, now: int) -> Iterator[StoredPoint]:
         for period in PERIODS:
             for start in sorted(set(starts.values())):
                 places = {place: self._places[place] for place, since in starts.items() if since == start}
-                for interval in intervals(self._site, self._ledger, places, period, start, now, now):
+                for interval in intervals(self._site, self._ledger, places, period, start, end, now):
                     yield interval_point(self._site, interval)
+
+    # -- what is older than a run publishes ----------------------------------------------------------------------------
+
+    def _note_older(self, place: Place, start: int, limit: int) -> None:
+        name = _OLDER + json.dumps(place)
+        self._ledger.note(_OLDER_TO, max(limit, self._ledger.noted(_OLDER_TO) or 0))
+        self._ledger.note(name, min(start, self._ledger.noted(name) or start))
+
+    def older(self) -> tuple[int, int] | None:
+        """Of which time (ms, end not included) older intervals are still to be published; None for nothing."""
+        starts, end = self._older_starts(), self._ledger.noted(_OLDER_TO)
+        return (min(starts.values()), end) if starts and end is not None else None
+
+    def publish_older(self, publish: Publish) -> tuple[int, int] | None:
+        """Publish one portion of the older intervals, the newest of them; what is then left, as ``older`` tells it.
+
+        Whatever the store held before the first run gets its intervals so, a bounded number at a time; after a
+        restart it goes on where it was.
+        """
+        left = self.older()
+        if left is None:
+            return None
+        start = max(left[0], left[1] - _PORTION)
+        starts = {place: max(since, start) for place, since in self._older_starts().items() if since < left[1]}
+        _publish(self._points_of(starts, left[1], self._ledger.noted("until") or left[1]), publish)
+        if start > left[0]:
+            self._ledger.note(_OLDER_TO, start)
+        else:
+            for name in self._ledger.notes(_OLDER):
+                self._ledger.forget_note(name)
+        return self.older()
+
+    def _older_starts(self) -> dict[Place, int]:
+        """From when on each place has older intervals to be published; places that the site has no more left out."""
+        noted = self._ledger.notes(_OLDER)
+        return {place: noted[name] for place in self._places if (name := _OLDER + json.dumps(place)) in noted}
+
+
+def _publish(points: Iterator[StoredPoint], publish: Publish) -> None:
+    while chunk := list(islice(points, _POINTS_AT_ONCE)):
+        publish(chunk)
 
 
 _TABLES: Final = (READINGS, AMOUNTS, EXCHANGES, ANEW)

@@ -11,8 +11,9 @@ from typing import Final
 
 from building.clock import Clock
 from building.errors import StoreAway, StoreRefused
+from building.instants import to_iso
 from building.site import Site
-from collector.accounting import Accountant, RawReadings
+from collector.accounting import Accountant, Publish, RawReadings
 from collector.intervals import QUARTER
 from collector.storing.embedded import EmbeddedStore
 from collector.storing.influx import InfluxStore
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 
 _GRACE: Final = 60_000  # ms after a quarter of an hour in which its last readings may arrive
 _LOOK_EVERY: Final = 20.0  # real seconds between two looks after what people told
+_SOON: Final = 1.0  # real seconds between two portions of older intervals
+_QUEUE_HAS_ROOM: Final = 1_000_000  # bytes that may wait in the queue when a portion is put in
 _PATIENCE: Final = 60.0  # real seconds for points to get into the queue
 
 
@@ -44,6 +47,7 @@ class Accounts:
         *,
         profiles_folder: Path | None = None,
     ) -> None:
+        self._site = site
         self._clock = clock
         self._storing = storing
         self.ledger = Ledger(folder / LEDGER)
@@ -55,6 +59,7 @@ class Accounts:
             self._accountant = Accountant(site, raw, self.ledger, keeper, profiles_folder=profiles_folder)
             storing.written_listeners.append(self._accountant.note)
         self._away = ""
+        self._at_work = asyncio.Lock()  # two runs at a time would each see half of what the other does
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Accounts:
@@ -89,15 +94,42 @@ class Accounts:
                     if str(trouble) != self._away:
                         log.warning("intervals wait: %s", trouble)
                     self._away = str(trouble)
-            await asyncio.sleep(_LOOK_EVERY)
+            more = self._publishes and await self._publish_older(accountant)
+            await asyncio.sleep(_SOON if more else _LOOK_EVERY)
 
     async def _run(self, accountant: Accountant) -> None:
+        publish = self._publisher() if self._publishes else None
+        async with self._at_work:
+            await asyncio.to_thread(accountant.run, self._clock.now(), publish)
+
+    async def _publish_older(self, accountant: Accountant) -> bool:
+        """One portion of what lies too far back for a run, once the queue is nearly empty; whether more is left."""
+        left = await asyncio.to_thread(accountant.older)
+        if left is None:
+            return False
+        status = self._storing.status()
+        if status.away or status.bytes > _QUEUE_HAS_ROOM:
+            return True
+        try:
+            async with self._at_work:
+                after = await asyncio.to_thread(accountant.publish_older, self._publisher())
+        except StoreAway as trouble:
+            log.warning("older intervals wait: %s", trouble)
+            return False
+        tz = self._site.site.tz
+        log.info(
+            "intervals of older readings are in the database back to %s%s",
+            to_iso(after[1] if after else left[0], tz), f"; {to_iso(after[0], tz)} is the goal" if after else ", all",
+        )  # fmt: skip
+        return after is not None
+
+    def _publisher(self) -> Publish:
         loop = asyncio.get_running_loop()
 
         def publish(points: Sequence[StoredPoint]) -> None:
             asyncio.run_coroutine_threadsafe(self._storing.write_points(points), loop).result(_PATIENCE)
 
-        await asyncio.to_thread(accountant.run, self._clock.now(), publish if self._publishes else None)
+        return publish
 
 
 def _ended(task: asyncio.Task[None]) -> None:

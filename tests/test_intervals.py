@@ -109,6 +109,65 @@ def states(found: Sequence[Interval]) -> list[str]:
     return [one.state.word for one in found]
 
 
+# -- publishing -------------------------------------------------------------------------------------------------------
+
+
+def test_whatever_the_store_held_before_is_published_in_portions_also_over_a_restart(
+    books: Callable[..., Books],
+) -> None:
+    """A store that was filled for 200 days before the accounting began: a run gives the newest 62 at once."""
+    book = books()
+    end = START + 200 * DAY
+    book.feed("main", steady(START, end, HOUR, 2.0))
+    book.run(end)
+    at_once = {point.at for point in book.points if point.tags["period"] == "1h"}
+    assert min(at_once) == end - 62 * DAY
+    assert book.accountant.older() == (START, end - 62 * DAY)
+    portions = 0
+    left = book.accountant.older()
+    while left is not None:
+        before = len(book.points)
+        left = book.accountant.publish_older(book.points.extend)
+        portions += 1
+        fresh = book.points[before:]
+        assert 0 < len(fresh) < 3_000
+        assert left is None or min(point.at for point in fresh if point.tags["period"] == "1h") == left[1]
+        if portions == 5:
+            book.ledger.close()
+            book.open()
+            assert book.accountant.older() == left
+    assert portions == 20  # of a week each, 138 days
+    assert book.accountant.publish_older(book.points.extend) is None
+    for period, length in (("15m", HOUR // 4), ("1h", HOUR), ("1d", DAY)):
+        kept = {
+            point.at: point.fields["energy"]
+            for point in book.points
+            if point.tags["period"] == period and point.tags["scope"] == "device" and "energy" in point.fields
+        }
+        assert sorted(kept) == list(range(START, end, length))
+        assert sum(map(float, kept.values())) == pytest.approx(2.0 * 200 * 24)
+    assert all(point.at >= START for point in book.points if point.tags["period"] == "15m")
+
+
+def test_what_is_mended_long_ago_is_published_again_and_nothing_else(books: Callable[..., Books]) -> None:
+    book = books(METER, Device(id="other", kind="electricity", every="10m"))
+    end = START + 100 * DAY
+    for device in ("main", "other"):
+        book.feed(device, steady(START, end, HOUR, 2.0))
+    book.run(end)
+    while book.accountant.publish_older(book.points.extend):
+        pass
+    book.points.clear()
+    book.feed("other", [(START + 10 * DAY + 1_000, 1_000 + 2.0 * 240)])  # comes late
+    book.run(end + HOUR)
+    while book.accountant.publish_older(book.points.extend):
+        pass
+    quarters = [point for point in book.points if point.tags["period"] == "15m" and point.at < end - 63 * DAY]
+    assert {point.tags["device"] for point in quarters if point.tags["scope"] == "device"} == {"other"}
+    assert START + 8 * DAY < min(point.at for point in quarters) <= START + 10 * DAY
+    assert book.accountant.older() is None
+
+
 # -- local time -------------------------------------------------------------------------------------------------------
 
 

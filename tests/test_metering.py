@@ -201,3 +201,27 @@ async def test_with_an_influxdb_intervals_are_made_from_what_it_holds_and_writte
     assert (day["time"], day["energy"], day["site"]) == (START, pytest.approx(144.0), "Town hall")
     (count,) = influxd.query("SELECT count(energy) FROM interval WHERE period = '15m' AND device = 'main'")
     assert count["count"] == 96
+
+
+async def test_with_an_influxdb_what_was_stored_long_ago_gets_its_intervals_too_while_the_program_goes_on(
+    influxd: Influxd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("collector.accounts._SOON", 0.01)
+    path = tmp_path / "devices.yaml"
+    path.write_text(SITE + f"store: {{influxdb: {{url: '{influxd.url}', database: {influxd.database}}}}}\n", "utf-8")
+    known, data = open_site(path), tmp_path / "data"
+    days = 80
+    source = Batches([Reading("main", START + n * HOUR, {"energy_import": 2.0 * n}) for n in range(days * 24 + 1)])
+    clock = ManualClock(START + days * 24 * HOUR)
+    text = "SELECT count(energy), sum(energy) FROM interval WHERE period = '1h' AND scope = 'device'"
+    with Keeper(data / "memory.db") as keeper, caplog.at_level("INFO"):
+        async with Storing(known, clock, data, source) as storing:
+            await eventually(lambda: source.acknowledged, "the readings to be on disk")
+            await storing.settled()
+            async with Accounts(known, clock, data, storing, keeper):
+                await eventually(lambda: ", all" in caplog.text, "the intervals of all 80 days to be published")
+                await storing.settled()
+    (row,) = influxd.query(text)
+    assert (row["count"], row["sum"]) == (days * 24, pytest.approx(2.0 * days * 24))
+    assert "back to 2026-07-" in caplog.text
+    assert "is the goal" in caplog.text

@@ -167,6 +167,14 @@ class Ledger:
             row = self._connection.execute("SELECT value FROM notes WHERE name = ?", (name,)).fetchone()
         return int(row[0]) if row else None
 
+    def notes(self, beginning: str) -> dict[str, int]:
+        """Every number noted under a name with this ``beginning``."""
+        with self._told():
+            rows = self._connection.execute(
+                "SELECT name, value FROM notes WHERE substr(name, 1, length(?1)) = ?1", (beginning,)
+            )
+            return dict(rows.fetchall())
+
     # -- reading ------------------------------------------------------------------------------------------------------
 
     def slots(self, series: int, start: int, end: int) -> tuple[int, Slots]:
