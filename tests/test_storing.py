@@ -6,8 +6,9 @@ import asyncio
 import json
 import logging
 import socket
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from building.site import InfluxSettings, Secret, Site
 from collector.storing import DATABASE, EmbeddedStore, InfluxStore, StoredReadings, Storing
 from collector.storing.packing import StoredPoint
 from collector.storing.refused import Refused, WhollyRefused
-from tests.parts import Influxd, VictoriaMetrics, eventually
+from tests.parts import PATIENCE, Influxd, VictoriaMetrics, eventually
 from tests.storing_parts import START, Batches, Influxd2, MemoryStore, alert, every_kind_of_reading, small_site
 
 Points = Callable[[], list[tuple[int, float]]]
@@ -360,3 +361,38 @@ async def test_the_status_file_tells_another_process_how_storing_fares(tmp_path:
         assert json.loads((tmp_path / "status.json").read_bytes())["running"] is True
     told = json.loads((tmp_path / "status.json").read_bytes())
     assert (told["running"], told["queued"], told["away"]) == (False, 50, "the database is away")
+
+
+async def test_once_the_store_is_back_status_says_in_how_many_minutes_the_queue_is_empty(
+    tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("collector.storing.service._AT_ONCE", 100)
+    store, source = PatientStore(), Batches()
+    async with Storing(small_site(), clock, tmp_path, source, store=store) as storing:
+        for first in range(0, 1_000, 100):
+            source.put(watts(range(first, first + 100)))
+        await eventually(lambda: source.acknowledged == 10, "everything to be on disk")
+        await clock.advance(60_000)
+        store.go.release()
+        await eventually(lambda: len(store.stored) >= 100 and storing.status().queued < 1_000, "the first portion")
+        status = storing.status()
+        assert status.oldest == watts(range(100, 101))[0].taken_at  # the first hundred are stored
+        assert status.rate == pytest.approx(1_000 / 60)
+        assert status.catch_up_minutes is not None
+        assert status.catch_up_minutes > 0
+        store.go.release(100)
+        await storing.settled()
+        assert storing.status().catch_up_minutes == 0
+    assert sorted(store.stored) == watts(range(1_000))
+
+
+class PatientStore(MemoryStore):
+    """Takes as many batches as it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = threading.Semaphore(0)
+
+    def write(self, readings: Sequence[Reading]) -> None:
+        self.go.acquire(timeout=PATIENCE)
+        super().write(readings)

@@ -325,6 +325,19 @@ def test_rows_that_an_older_version_left_in_the_log_are_read_and_sealed(
         assert found.execute("SELECT count(*) FROM log WHERE number <= 2").fetchone() == (0,)
 
 
+def test_a_store_written_by_a_newer_version_is_left_alone_and_told(tmp_path: Path) -> None:
+    path = tmp_path / DATABASE
+    with EmbeddedStore(path) as store:
+        store.write([numbered(1)])
+    with sqlite3.connect(path) as newer:
+        newer.execute(f"PRAGMA user_version = {VERSION + 1}")
+    with pytest.raises(StoreAway, match="written by a newer greenwarden; install that version"):
+        EmbeddedStore(path)
+    with sqlite3.connect(path) as newer:
+        assert newer.execute("PRAGMA user_version").fetchone() == (VERSION + 1,)
+    assert [one.name for one in tmp_path.iterdir() if "damaged" in one.name] == []
+
+
 @given(
     rows=st.lists(
         st.tuples(
