@@ -22,6 +22,7 @@ _COARSE: Final = {"meter_stuck": 3_600_000, "aircon_room_temperature": 120_000}
 _AFTERMATH: Final = 36 * 3_600_000  # ms after a fault of a meter in which rules that look at whole days may speak of it
 _OF_DAYS: Final = ("night_base_load", "water_leak", "quota_pace", "balance_mismatch", "meter_stuck")
 _HALF_A_WATT: Final = 0.5  # Tasmota and most plugs say whole watts
+_FIRST_DAY: Final = 24 * 3_600_000
 _BY_MIDNIGHT: Final = ("night_base_load", "quota_pace")
 _OF_METERS: Final = ("meter_silent", "meter_implausible", *_OF_DAYS)
 
@@ -85,10 +86,11 @@ def score(site: Site, alerts: Sequence[Alert], truth: Truth, now: int) -> dict[s
     for one in due:
         margin = one.after + 3 * _every(site, one)
         if one.sure and one.is_due(now) and one.since is not None and one.since + margin <= now:
-            _book(site, one, of_rule.get(one.rule, ()), scores.setdefault(one.rule, RuleScore()), now)
-    for rule, said in of_rule.items():
+            said = of_rule.get(one.rule, ())
+            _book(site, one, said, scores.setdefault(one.rule, RuleScore()), truth.start, now)
+    for rule, every in of_rule.items():
         known = [one for one in due if one.rule == rule]
-        for alert in said:
+        for alert in every:
             if not any(_fits(alert, one) for one in known) and not _excused(site, alert, truth):
                 own = scores.setdefault(rule, RuleScore())
                 own.false += 1
@@ -96,7 +98,7 @@ def score(site: Site, alerts: Sequence[Alert], truth: Truth, now: int) -> dict[s
     return {rule: scores[rule] for rule in CATALOGUE if rule in scores}
 
 
-def _book(site: Site, one: Expected, alerts: Iterable[Alert], own: RuleScore, now: int) -> None:
+def _book(site: Site, one: Expected, alerts: Iterable[Alert], own: RuleScore, start: int, now: int) -> None:
     own.faults += 1
     fitting = [alert for alert in alerts if _fits(alert, one)]
     if not fitting:
@@ -106,7 +108,7 @@ def _book(site: Site, one: Expected, alerts: Iterable[Alert], own: RuleScore, no
     own.found += 1
     raised = min(alert.raised for alert in fitting)
     own.delays.append(raised - one.since)
-    own.late.append(raised - one.since - one.after - _period(site, one))
+    own.late.append(raised - one.since - one.after - _period(site, one, start))
     if one.kwh is None or one.litres is None or one.ended is None or one.ended + _SLACK > now:
         return
     tariffs = site.site.tariffs
@@ -116,7 +118,9 @@ def _book(site: Site, one: Expected, alerts: Iterable[Alert], own: RuleScore, no
         own.estimated |= one.rule in _ESTIMATED
         for place, key in enumerate(("kwh", "litres")):
             own.told[place] += alert.waste.get(key) or 0.0
-    part = _every(site, one) / max(one.ended - one.since, 1)
+    # Whether it is light enough is told by a sensor that speaks more seldom than the lamp's meter.
+    seen = _period(site, one, start) if one.rule == "lights_in_daylight" else _every(site, one)
+    part = seen / max(one.ended - one.since, 1)
     for place, amount in enumerate((one.kwh, one.litres)):
         own.true[place] += amount
         own.unseen[place] += amount * part
@@ -131,14 +135,20 @@ def _every(site: Site, one: Expected) -> int:
     return 0 if device is None else device.every
 
 
-def _period(site: Site, one: Expected) -> int:
-    """ms between two words of what the rule goes by: the slowest device it needs, or the pulses of a trickle."""
+def _period(site: Site, one: Expected, start: int) -> int:
+    """ms between two words of what the rule goes by: the slowest device it needs, or the pulses of a trickle.
+
+    What a lamp itself gives a light sensor shows in the step when it is switched: on the first day from ``start`` on,
+    two more reports of the sensor go by until that is known, and with it what daylight there is beside the lamp.
+    """
     device = site.device.get(one.device)
     if device is None:
         return 0
     period = device.every + _COARSE.get(one.rule, 0)
     if one.rule == "lights_in_daylight":
         period = max([d.every for d in site.devices if d.kind == "sensor" and d.zone == device.zone], default=period)
+        if one.since is not None and one.since < start + _FIRST_DAY:
+            period *= 3
     if device.kind == "water" and one.fault is not None and one.fault.size > 0:
         period += round((device.litres_per_pulse or 1.0) / one.fault.size * 60_000)
     return period

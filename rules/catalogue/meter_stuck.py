@@ -18,31 +18,39 @@ _MOVING: Final = {
 """What ought to move, by kind; whether standing still is remarkable even without a neighbour that moves."""
 
 
+_COUNTER: Final = "energy_import"
+
+
 def applies(device: Device) -> bool:
     """Devices with something that ought to move."""
     return device.kind in _MOVING
 
 
 def wire(bench: Bench, device: Device, values: Values) -> Condition | None:
-    """By a look every hour. Zero is no sign of a fault where zero is usual."""
+    """By a look every hour. Zero is no sign of a fault where zero is usual; nor is a power that is the same all night
+    while its counter goes on: a copier that sleeps draws its 14 W to the watt."""
     told = [(q, alone) for q, alone in _MOVING[device.kind] if not device.quantities or q in device.quantities]
     if not told:
         return None
     stills = [bench.still(device, quantity, alone=alone) for quantity, alone in told]
+    counts = device.kind in ("electricity", "plug") and (not device.quantities or _COUNTER in device.quantities)
+    counter = bench.still(device, _COUNTER, alone=False) if counts else None
     wait = int(values["after"])
 
     def stuck() -> Truth:
         if all(still.value is None for still in stills):
             return None
-        return worst(stills, wait, bench.memory.now) is not None
+        found = worst(stills, wait, bench.memory.now)
+        return found is not None and (counter is None or bench.memory.now - counter.moved >= wait)
 
     def began() -> int:
         found = worst(stills, wait, bench.memory.now)
         return bench.memory.now if found is None else found.since
 
     signals = [still.signal for still in stills]
+    inputs = [*stills, *([counter] if counter is not None else [])]
     return Condition(
-        stuck, stills, signals, began=began, facts=lambda: shown(worst(stills, wait, bench.memory.now))
+        stuck, inputs, signals, began=began, facts=lambda: shown(worst(stills, wait, bench.memory.now))
     )  # fmt: skip
 
 
@@ -69,7 +77,7 @@ RULE = Rule(
     severity="info",
     parameters=(after(12 * 60, Text("读数不变多久后告警", "How long it must say the same")),),
     kinds=("electricity", "plug", "aircon", "sensor"),
-    quantities=("active_power", "temperature", "humidity", "co2", "illuminance"),
+    quantities=("active_power", "energy_import", "temperature", "humidity", "co2", "illuminance"),
     wasted=None,
     applies=applies,
     wire=wire,
