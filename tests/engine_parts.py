@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 from hypothesis import strategies as st
@@ -97,6 +98,53 @@ def streams(draw: st.DrawFn, most: int = 120) -> list[Reading]:
         if values:
             readings[(at, device)] = Reading(device, at, values)
     return [readings[key] for key in sorted(readings)]
+
+
+_CALM: dict[str, dict[str, tuple[float | str, ...]]] = {
+    "main": {"active_power": (200.0, 900.0)},
+    "meter": {"active_power": (0.0, 60.0, 61.5)},
+    "lamp": {"on": (0.0, 1.0), "active_power": (0.0, 60.0)},
+    "pir": {"occupancy": (0.0, 0.0, 1.0), "illuminance": (100.0, 2000.0)},
+    "door": {"contact": (0.0, 1.0), "people": (0.0, 2.0), "online": (1.0, 1.0, 1.0, 0.0)},
+    "plug": {"active_power": (3.0, 30.0, 900.0)},
+    "ac": {
+        "running": (0.0, 1.0),
+        "mode": ("cool", "auto", "heat"),
+        "setpoint": (24.0, 26.0),
+        "temperature": (20.0, 28.0),
+    },
+    "water": {"flow": (0.0, 3.0)},
+}
+_COUNTED = {"main": ("energy_import", 0.3), "meter": ("energy_import", 0.3), "pulses": ("volume", 0.01)}
+
+
+def calm_stream(draw: random.Random, count: int = 600) -> list[Reading]:
+    """Devices that say the same quantities every time, their values wandering a little and changing seldom; some are
+    silent for a while, some leave a quantity out for once."""
+    due = {device: START + draw.randrange(5 * MINUTE) for device in (*_CALM, "pulses")}
+    said: dict[tuple[str, str], Any] = {}
+    readings: list[Reading] = []
+    while len(readings) < count:
+        device = min(due, key=lambda name: (due[name], name))
+        at = due[device]
+        due[device] += draw.choice([MINUTE, MINUTE, MINUTE, 61_000, 5 * MINUTE])
+        if draw.random() < 0.01:
+            due[device] += draw.choice([30 * MINUTE, 90 * MINUTE, 600 * MINUTE])
+        values: dict[str, float | str] = {}
+        for quantity, choice in _CALM.get(device, {}).items():
+            key = (device, quantity)
+            if key not in said or draw.random() < 0.04:
+                said[key] = draw.choice(choice)
+            wanders = quantity in ("active_power", "illuminance", "flow") and said[key] > 1
+            values[quantity] = said[key] + round(draw.random(), 3) * 0.5 if wanders else said[key]
+        if device in _COUNTED:
+            quantity, step = _COUNTED[device]
+            said[device, quantity] = round(said.get((device, quantity), 5.0) + draw.choice([0, 0, 1, 5]) * step, 3)
+            values[quantity] = said[device, quantity]
+        if len(values) > 1 and draw.random() < 0.01:
+            del values[draw.choice(list(values))]
+        readings.append(Reading(device, at, values))
+    return readings
 
 
 def steady(device: str, values: dict[str, float | str], first: int, last: int, every: int = MINUTE) -> list[Reading]:

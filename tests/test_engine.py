@@ -12,7 +12,7 @@ from building.errors import InputError
 from building.instants import from_iso
 from building.readings import Reading, no_answer
 from rules.engine import Finding, RuleEngine
-from tests.engine_parts import MINUTE, START, in_order, patient_site, site, steady, streams
+from tests.engine_parts import MINUTE, START, calm_stream, in_order, patient_site, site, steady, streams
 
 ENGINE = RuleEngine(site())
 PATIENT = RuleEngine(patient_site())
@@ -42,6 +42,43 @@ def test_a_stream_cut_anywhere_by_restarts_gives_the_same_findings(
         memory = PATIENT.restore(PATIENT.save(memory))
     found += PATIENT.tick(memory, readings[-1].taken_at if readings else 0)
     assert settled(found) == straight(PATIENT, readings)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**9), st.lists(st.integers(0, 600), max_size=3))
+def test_a_calm_building_cut_anywhere_by_restarts_gives_the_same_findings(seed: int, cuts: list[int]) -> None:
+    readings = calm_stream(random.Random(seed))
+    memory = PATIENT.new_memory()
+    found = []
+    for first, last in zip([0, *sorted(cuts)], [*sorted(cuts), len(readings)], strict=True):
+        found += PATIENT.step(memory, readings[first:last])
+        memory = PATIENT.restore(PATIENT.save(memory))
+    found += PATIENT.tick(memory, readings[-1].taken_at)
+    assert settled(found) == straight(PATIENT, readings)
+
+
+def test_a_device_that_says_the_same_is_steady_until_a_value_leaves_its_band_or_it_falls_silent() -> None:
+    memory = ENGINE.new_memory()
+    lamp = memory.tracks["lamp"]
+    ENGINE.step(memory, steady("lamp", {"on": 1.0, "active_power": 60.0}, 0, 3))
+    assert lamp.steady
+    power = lamp.signals["active_power"]
+    ENGINE.step(memory, [Reading("lamp", START + 4 * MINUTE, {"on": 1.0, "active_power": 66.0})])
+    assert lamp.steady
+    assert (power.value, power.heard, power.number) == (66.0, START + 4 * MINUTE, 60.0)
+    assert power.total == pytest.approx(MINUTE * (3 * 60.0 + 63.0))
+    ENGINE.step(memory, [Reading("lamp", START + 5 * MINUTE, {"on": 0.0, "active_power": 1.0})])
+    assert (power.value, power.number) == (1.0, 1.0)
+    ENGINE.step(memory, [Reading("lamp", START + 6 * MINUTE, {"active_power": 2.0})])
+    assert not lamp.steady
+    assert lamp.signals["on"].heard == START + 5 * MINUTE
+    ENGINE.step(memory, steady("lamp", {"on": 0.0, "active_power": 1.0}, 7, 9))
+    assert lamp.steady
+    ENGINE.tick(memory, START + 12 * MINUTE - 1)
+    assert not power.unknown
+    ENGINE.tick(memory, START + 12 * MINUTE)
+    assert power.unknown
+    assert not lamp.steady
 
 
 @settings(max_examples=80, deadline=None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import random
 import tempfile
 from pathlib import Path
 
@@ -12,12 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from building.errors import InputError
 from building.instants import to_iso
 from building.readings import Reading
 from rules.replay import as_lines, read_readings, replay
-from tests.engine_parts import MINUTE, START, in_order, patient_site, site, steady, streams
+from tests.engine_parts import MINUTE, START, calm_stream, in_order, patient_site, site, steady, streams
 
 SITE = site()
 PATIENT = patient_site()
@@ -59,6 +61,30 @@ def test_what_goes_stale_at_the_same_moment_is_lost_before_any_rule_looks(tmp_pa
     (alert,) = [alert for alert in stepped if alert.rule == "aircon_setpoint"]
     assert alert.ended == START + 600 * MINUTE
     assert replay(PATIENT, read_readings(write_csv(tmp_path / "r.csv", readings), SITE)).alerts == stepped
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**9))
+def test_columns_and_single_readings_of_a_calm_building_give_the_same_alerts(seed: int) -> None:
+    readings = sorted(calm_stream(random.Random(seed)), key=lambda reading: (reading.taken_at, reading.device))
+    with tempfile.TemporaryDirectory() as folder:
+        columns = read_readings(write_csv(Path(folder, "r.csv"), readings), SITE)
+    alerts = replay(PATIENT, columns).alerts
+    assert alerts == replay(PATIENT, readings).alerts
+    assert alerts
+
+
+def test_two_inputs_that_go_stale_at_one_moment_end_nothing_however_they_are_held() -> None:
+    readings = [
+        Reading("main", START, {"active_power": 0.0}),
+        *(Reading(device, START + 1, {"active_power": 0.0}) for device in ("lamp", "meter", "plug")),
+        Reading("water", START + 1, {"flow": 0.0}),
+        Reading("ac", START + 1 + 20 * MINUTE, {"running": 1.0, "mode": "auto", "setpoint": 26.0, "temperature": 20.0}),
+        Reading("ac", START + 1 + 620 * MINUTE, {"mode": "fan"}),
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        columns = read_readings(write_csv(Path(folder, "r.csv"), readings), SITE)
+    assert replay(PATIENT, columns).alerts == replay(PATIENT, readings).alerts
 
 
 @pytest.mark.parametrize("name", ["r.csv", "r.csv.gz"])
