@@ -11,6 +11,7 @@ from building.instants import from_iso
 from building.site import MINUTE, Device, Hours, Site
 from rules.cells import HELD, TRAPEZIUM, Cell, Signal, Track, above
 from rules.clocks import SeasonNow, Ticker, Working
+from rules.excess import Excess
 from rules.learning import SAMPLE_EVERY, Edge, LampLight, LowLevel
 from rules.maintenance import Doubt, Life, RollCalls, Still
 from rules.memory import Memory
@@ -283,6 +284,21 @@ class Bench:
             cell.listeners.append(light)
         self.memory.keep(device.zone, f"light|{device.id}|{lux.track.device.id}", light)
         return light
+
+    def excess(
+        self,
+        device: Device,
+        inputs: Iterable[Cell],
+        beyond: Callable[[], bool | None],
+        running: Callable[[], bool | None],
+        share: Callable[[], float],
+    ) -> Excess:
+        """What ``device`` draws above its usual while ``beyond``."""
+        excess = Excess(self.memory, self.meter(device), beyond, running, share)
+        for cell in inputs:
+            cell.listeners.append(excess)
+        self.memory.keep(device.zone, f"excess|{device.id}", excess)
+        return excess
 
     def life(self, device: Device, periods: float) -> Life:
         """Whether the device speaks at all."""

@@ -220,8 +220,9 @@ class Night(Lasting):
 class NightFlow(Lasting):
     """The lowest hour of each night's water, against the nights of the last weeks; two nights in a row count."""
 
-    __slots__ = ("_meter", "_tz", "began", "least", "lowest", "lows", "mark", "over", "streak", "tonight")
-    STATE: ClassVar = ("mark", "lows", "over", "streak", "tonight", "began", "lowest")
+    __slots__ = ("_meter", "_tz", "began", "leak", "least", "lowest", "lows", "mark", "over", "streak",
+                 "tonight")  # fmt: skip
+    STATE: ClassVar = ("mark", "lows", "over", "streak", "tonight", "began", "lowest", "leak")
 
     FEWEST: ClassVar = 7
     MOST: ClassVar = 28
@@ -236,6 +237,7 @@ class NightFlow(Lasting):
         self.streak = 0
         self.over: bool | None = None
         self.lowest = 0.0
+        self.leak = 0.0  # L/h, the lowest hour of the last night that was over
         self.began = 0
         ticker.listeners.append(self)
 
@@ -268,6 +270,7 @@ class NightFlow(Lasting):
             else:
                 self.began = self.began if self.streak else moment - (self.MINUTES[-1] - self.MINUTES[0]) * MINUTE
                 self.streak += 1
+                self.leak = self.lowest
             self.over = None if base is None else self.streak >= 2
         self.tell(moment)
 

@@ -14,6 +14,7 @@ _SEEN: Final = 5 * MINUTE  # readings of a counter further apart do not show whe
 _LONGEST_PAUSE: Final = 6 * HOUR
 _ALIKE: Final = 0.25  # part by which the lowest flow of a leak may differ from one hour to the next
 _OFTEN: Final = 0.25  # part of the day in which nobody uses water, so that a leak runs alone: some hours of the night
+_OVER_A_NIGHT: Final = 12 * HOUR
 _MOST_STRETCHES: Final = 64  # two days of stretches, so that one hour of long ago does not decide
 
 
@@ -156,9 +157,9 @@ class Ceaseless(Lasting):
     A pause is proved by readings that show no step for so long; a gap in the readings proves nothing.
     """
 
-    __slots__ = ("began", "drawn", "due", "last", "least", "mark", "pause", "peak", "rates", "running", "seen",
+    __slots__ = ("began", "drawn", "due", "floor", "last", "least", "mark", "pause", "peak", "rates", "running", "seen",
                  "volume")  # fmt: skip
-    STATE: ClassVar = ("last", "began", "seen", "running", "least", "peak", "due", "mark", "drawn", "rates")
+    STATE: ClassVar = ("last", "began", "seen", "running", "least", "peak", "due", "mark", "drawn", "rates", "floor")
 
     def __init__(self, memory: Timeline, volume: Signal, pause: int) -> None:
         super().__init__(memory, 3)
@@ -174,6 +175,7 @@ class Ceaseless(Lasting):
         self.running: bool | None = None
         self.mark = NEVER  # the step at which the present stretch began
         self.drawn = 0.0  # litres since
+        self.floor: float | None = None  # L/h, the lowest stretch of the last running that went on over a night
         self.rates: list[list[float]] = []  # L/h and how far off that may be, by stretches no shorter than a pause
 
     @property
@@ -263,6 +265,8 @@ class Ceaseless(Lasting):
             apart = min((device.litres_per_pulse or 1.0) / self.drawn, 2 * device.every / elapsed)
             self.rates = [*self.rates, [rate, rate * apart]][-_MOST_STRETCHES:]
             self.mark, self.drawn = moment, 0.0
+            if moment - self.began >= _OVER_A_NIGHT:
+                self.floor = min(self.rates)[0]
 
     def _paused(self, moment: int) -> None:
         if self.running is not False:

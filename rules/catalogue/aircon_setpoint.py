@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from building.site import Device
 from rules.bench import HALVES, Bench
@@ -11,7 +11,8 @@ from rules.catalogue.page import Condition, Evidence, Parameter, Part, Rule, Tex
 
 SHARE_PER_KELVIN: Final = 0.07
 """Part of the consumption that each kelvin beyond the limit costs: an estimate, the middle of the 6 to 8 % per kelvin
-that public energy-saving advice gives for room air conditioners. What it yields is always marked estimated."""
+that public energy-saving advice gives for room air conditioners; it serves until the unit's own usual draw within the
+limit is known. What either yields is marked estimated."""
 
 MOST: Final = 0.5
 """However far the setpoint is off, no more than half of the consumption is called waste."""
@@ -47,8 +48,17 @@ def wire(bench: Bench, device: Device, values: Values) -> Condition:
 
     inputs = (*unit.inputs, *work.inputs, setpoint)
     shown = (setpoint, work.mode, *unit.inputs[:1])
+
+    def test() -> Truth:
+        return both(unit.running(), outside())
+
+    excess = bench.excess(device, inputs, test, unit.running, share)
+
+    def facts() -> dict[str, Any]:
+        return {"doing": work.now(), **({} if excess.usual is None else {"usual_power": round(excess.usual, 1)})}
+
     return Condition(
-        lambda: both(unit.running(), outside()), inputs, shown, share=share, facts=lambda: {"doing": work.now()},
+        test, inputs, shown, spent=excess.spent, facts=facts,
         parts=(
             Part(Text("空调在运行", "the air conditioner runs"), unit.running),
             Part(Text("设定温度超出限值", "it is set beyond the limit"), outside),
@@ -92,7 +102,7 @@ RULE = Rule(
     ),
     kinds=("aircon",),
     quantities=("setpoint", "mode", "running", "on", "active_power", "temperature"),
-    wasted="kwh",
+    wasted=None,
     applies=applies,
     wire=wire,
     detail=detail,

@@ -49,14 +49,18 @@ def wire(bench: Bench, device: Device, values: Values) -> Condition:
     def sure() -> int:
         return NEVER if by_flow() or night.over else ceaseless.began + wait()
 
+    def slowest() -> float | None:
+        return ceaseless.least if ceaseless.floor is None else ceaseless.floor
+
     def spent(since: int, moment: int) -> Used:
-        """The slowest rate seen, all the time: what is above it may have been use."""
-        rate = night.lowest if night.over else ceaseless.least
-        return Used(litres=None if rate is None else rate * (moment - since) / HOUR, estimated=True)
+        """The slowest rate seen, until it stopped: what is above it may have been use."""
+        rate = night.leak if night.leak and ceaseless.floor is None else slowest()
+        until = max(since, min(moment, ceaseless.last)) if ceaseless.running is False else moment
+        return Used(litres=None if rate is None else rate * (until - since) / HOUR, estimated=True)
 
     return Condition(
         lambda: either(unceasing(), night.over or False), (flow, ceaseless, night), (flow, ceaseless.volume),
-        began=began, proved=proved, sure=sure, spent=spent, facts=lambda: {"slowest": ceaseless.least, **night.facts()},
+        began=began, proved=proved, sure=sure, spent=spent, facts=lambda: {"slowest": slowest(), **night.facts()},
     )  # fmt: skip
 
 
