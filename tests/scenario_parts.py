@@ -15,6 +15,7 @@ A story is written without code::
         lamp: {on: 1x50 0x10}          # value x times; 5+0.1x20 rises; _ is no reading, bad one without value
         pir: {occupancy: 1x10 0x50}
       overtime: [{zone: "301", start: …, end: …}]      # bookings, if any
+      shows: [overtime]                # of gap, window, lunch, saturday, holiday, overtime, flicker, dead
       restarts: [12m]                  # memory saved and restored after these moments
       expect:
         - {at: 35m, state: raised}     # device: and since: where they matter
