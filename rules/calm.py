@@ -10,7 +10,7 @@ reading by reading, to the last bit. Zones with gaps, flaws or sensors in doubt 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -29,6 +29,7 @@ from rules.timelines import (
     LevelLine,
     LightLine,
     Line,
+    Moves,
     RoomLine,
     StillLine,
     edges_of,
@@ -129,6 +130,7 @@ class Calm:
         self._edges: dict[Cell, list[tuple[int, bool]]] = {}
         self._ticks: dict[Ticker, tuple[Ints, Ints] | None] = {}
         self._looked: dict[tuple[int, int], Ints] = {}
+        self._minded: dict[Cell, StillLine] = {}  # those on whose moves others wait
         self._asleep: list[tuple[Cell, list[Cell]]] = []  # who told the time, and whom
         self.signals: set[Signal] = set()
         self.hears: list[tuple[int, Watch]] = []  # keys at which watches must hear
@@ -256,11 +258,14 @@ class Calm:
     # -- learning ------------------------------------------------------------------------------------------------------
 
     def _still_ones(self) -> list[StillLine]:
+        """Those that move. Where one of a kind must be looked at as time goes by, so must when the others moved."""
         found: list[StillLine] = []
         for group in self._plan.stills:
             lines = [self._still_line(still) for still in group]
-            if all(lines):
-                found += [line for line in lines if isinstance(line, StillLine)]
+            known = [line for line in lines if isinstance(line, StillLine)]
+            found += known
+            if not all(lines):
+                self._minded.update((line.still, line) for line in known)
         return found
 
     def _still_line(self, still: Still) -> StillLine | bool:
@@ -292,7 +297,21 @@ class Calm:
         clocks = {*self._plan.tickers.values(), *(room.working for zone in self._zones for room in zone.rooms)}
         for clock in clocks:
             self._asleep.append((clock, clock.listeners))
-            clock.listeners = [cell for cell in clock.listeners if cell not in quiet]
+            clock.listeners = list(self._awake(clock.listeners, quiet))
+
+    def _awake(self, listeners: Sequence[Cell], quiet: set[Cell]) -> Iterator[Cell]:
+        """Who is still told, in the same order."""
+        minded: list[StillLine] = []
+        for cell in listeners:
+            if cell not in quiet:
+                if minded:
+                    yield Moves(self._memory, minded)
+                    minded = []
+                yield cell
+            elif cell in self._minded:
+                minded.append(self._minded[cell])
+        if minded:
+            yield Moves(self._memory, minded)
 
     # -- judging -------------------------------------------------------------------------------------------------------
 

@@ -40,7 +40,7 @@ class ColumnHistory:
 
     def __init__(self) -> None:
         self._runs: dict[Signal, Run] = {}
-        self._said: dict[Track, list[Ints]] = {}
+        self._said: dict[Track, list[Instants]] = {}
         self._moment = 0
         self._rank = -1
         self._plan: Plan | None = None
@@ -87,14 +87,14 @@ class ColumnHistory:
             run.bring(len(run.times) - 1)
         for track, said in self._said.items():
             if track.on_change:
-                track.said = max(track.said, *(int(times[-1]) for times in said))
+                track.said = max(track.said, *(instants.array.item(-1) for instants in said))
         self._runs.clear()
         self._said.clear()
 
     def add(self, run: Run) -> None:
         self._runs[run.signal] = run
 
-    def hear_of(self, track: Track, times: list[Ints]) -> None:
+    def hear_of(self, track: Track, times: list[Instants]) -> None:
         """All instants at which ``track`` says anything, by quantity."""
         self._said[track] = times
 
@@ -121,10 +121,12 @@ class ColumnHistory:
         moved = True
         while moved:
             moved = False
-            for times in self._said.get(track, ()):
-                place = int(times.searchsorted(last, "right"))
-                if place < len(times) and times[place] - last < limit:
-                    last, moved = _stretch_end(times, place, limit), True
+            for instants in self._said.get(track, ()):
+                times = instants.array
+                place = instants.place(last, True) + 1
+                if place < len(times) and times.item(place) - last < limit:
+                    steady = instants.longest < limit
+                    last, moved = times.item(-1) if steady else _stretch_end(times, place, limit), True
         return last
 
     def _heard(self, run: Run) -> int:
@@ -199,7 +201,7 @@ def _find(memory: Memory, columns: Columns) -> Iterator[list[Finding]]:
             # The first word of a device counts even when no rule asks for it: it starts time, and shows what it tells.
             firsts.append((min(int(series.times[0]) for series in own.values()), track))
         said = list({id(series.times): series.times for series in own.values()}.values())
-        history.hear_of(track, said)
+        history.hear_of(track, [_instants(shared, times, NEVER) for times in said])
         if track.life is not None:
             firsts += [(at, track) for at in _after_silence(track, track.life.limit, said)]
         for run in _runs(memory, track, own, rank, shared):
@@ -257,14 +259,20 @@ def _runs(
         if signal is None:
             continue
         heard = signal.heard if not signal.unknown else NEVER
-        instants = shared.get((id(times), heard))
-        if instants is None:
-            whole = times if heard == NEVER else np.concatenate((np.array([heard]), times))
-            instants = shared[(id(times), heard)] = Instants(whole)
+        instants = _instants(shared, times, heard)
         if heard != NEVER:
             before = MODES.index(signal.value) if isinstance(signal.value, str) else signal.value
             values = np.concatenate((np.array([before], np.float64), values))
         yield Run(signal, instants, values, rank, silences, said)
+
+
+def _instants(shared: dict[tuple[int, int], Instants], times: Ints, heard: int) -> Instants:
+    """``times``, after ``heard`` where that is known."""
+    found = shared.get((id(times), heard))
+    if found is None:
+        whole = times if heard == NEVER else np.concatenate((np.array([heard]), times))
+        found = shared[(id(times), heard)] = Instants(whole)
+    return found
 
 
 def _taken(memory: Memory) -> list[Finding]:

@@ -7,13 +7,13 @@ for a moment turn 1, and the devices' readings theirs by name from turn 2 on; a 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from rules.cells import NEVER
+from rules.cells import NEVER, Cell, Timeline
 from rules.clocks import Ticker, Working
 from rules.learning import LampLight, LowLevel
 from rules.maintenance import Still
@@ -191,6 +191,23 @@ class LightLine:
         self._show(bisect_right(self._told, key))
 
 
+class Moves(Cell):
+    """Keeps up for those still looked at as time goes by when their neighbours moved last."""
+
+    __slots__ = ("_moves",)
+
+    def __init__(self, memory: Timeline, lines: Iterable[StillLine]) -> None:
+        super().__init__(memory, 3)
+        self._moves: dict[int, list[Still]] = {}
+        for line in lines:
+            for moment in line.moves():
+                self._moves.setdefault(moment, []).append(line.still)
+
+    def hear(self, moment: int) -> None:
+        for still in self._moves.get(moment, ()):
+            still.moved = moment
+
+
 class StillLine:
     """A value that ought to move, looked at over a stretch. ``harmless`` where at no look it stood still too long."""
 
@@ -206,6 +223,12 @@ class StillLine:
             if long.any():
                 zero_usual = still.lowest is not None and still.lowest <= 0
                 self.harmless = zero_usual and not values[long].any()
+
+    def moves(self) -> list[int]:
+        """The looks at which it had moved since the one before."""
+        places = np.flatnonzero(self._changed)
+        moments: list[int] = self._ticks[places if self.still.value is not None else places[1:]].tolist()
+        return moments
 
     def take(self) -> None:
         """The cell as it is after the last look."""
