@@ -113,7 +113,8 @@ async def test_a_program_killed_at_random_moments_loses_no_message_and_keeps_non
                 await program.ended()
                 await program.start()
                 if draw.random() < 0.7:
-                    await program.said("running; stop with", times=1 + sum("running; stop" in line for line in program.lines))
+                    before = sum("running; stop with" in line for line in program.lines)
+                    await program.said("running; stop with", times=1 + before)
         finally:
             sent = set(await asyncio.to_thread(publisher.stop))
         found = await settled(tmp_path, sent, totals)
