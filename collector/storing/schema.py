@@ -11,7 +11,6 @@ log = logging.getLogger(__name__)
 
 VERSION: Final = 3  # 2: folded blocks; 3: rows of the log in few bytes, see logrows.py
 _WAL_PAGES: Final = 4_000  # 16 MB between two checkpoints: each costs two forced writes
-_CACHE: Final = 16_000  # kB; what the log drops is then still in memory
 COLUMN_BITS: Final = 8
 """A column of a block stands in row ``block << COLUMN_BITS | number``, found without an index."""
 
@@ -77,7 +76,6 @@ def _prepared(path: Path, power_safe: bool) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
-        connection.execute(f"PRAGMA cache_size = -{_CACHE}")
         connection.execute(f"PRAGMA synchronous = {'FULL' if power_safe else 'NORMAL'}")
         connection.executescript(_TABLES)
         found = connection.execute("PRAGMA user_version").fetchone()[0]
