@@ -31,6 +31,7 @@ from rules.channels import Channel, Message, open_channel, read_channel
 from rules.life import Answer, checked
 from rules.notifying import read_cases
 from rules.routing import Plan
+from rules.shadow import TABLE, latest
 from rules.writing import span
 
 MEMORY: Final = "memory.db"
@@ -113,6 +114,25 @@ def history(path: Path, *, days: float, as_json: bool) -> None:
         terminal.emit_json({"history": audit})
         return
     _say_history(audit)
+
+
+def show_shadow(path: Path, *, days: float, as_json: bool) -> None:
+    """What rules on trial would have said in the last ``days``, oldest first."""
+    with _opened(path) as (site, keeper):
+        alerts = latest(keeper.records(TABLE, since=SystemClock().now() - round(days * DAY)))
+    if as_json:
+        terminal.emit_json({"shadow": alerts})
+        return
+    if not alerts:
+        terminal.say("试运行的规则没有说什么" if site.site.language == "zh" else "the rules on trial said nothing")
+        return
+    rows = [
+        (alert["rule"], alert["raised"][:16].replace("T", " "), (alert["ended"] or "")[:16].replace("T", " "),
+         alert["title"])
+        for alert in alerts
+    ]  # fmt: skip
+    heads = ("规则", "告警", "结束", "内容") if site.site.language == "zh" else ("rule", "raised", "ended", "alert")
+    terminal.out.print(terminal.table("", heads, rows))
 
 
 def _say_history(audit: Iterable[Mapping[str, Any]]) -> None:

@@ -109,11 +109,16 @@ def check(site: SiteFile = DEFAULT_SITE, json: Json = False) -> None:
 
 @app.command()
 @guarded
-def run(site: SiteFile = DEFAULT_SITE) -> None:
+def run(
+    site: SiteFile = DEFAULT_SITE,
+    shadow: Annotated[
+        Path | None, typer.Option("--shadow", help="A file with rules: to try silently; see: alerts shadow.")
+    ] = None,
+) -> None:
     """Collect, store, judge and notify, until stopped."""
     from greenwarden.running import run_site
 
-    wait_for(run_site(site))
+    wait_for(run_site(site, shadow))
 
 
 @app.command()
@@ -551,6 +556,19 @@ def silence(
     fitting = {key: value for key, value in asked.items() if value is not None}
     action, span = ("release", None) if end else ("silence", lasts)
     alerting.answer(site, action, alert, by=by, why=why, lasts=span, fitting=fitting)
+
+
+@alerts.command()
+@guarded
+def shadow(
+    site: SiteOption = DEFAULT_SITE,
+    days: Annotated[float, typer.Option(help="How far back.", min=0, max=4000)] = 7.0,
+    json: Json = False,
+) -> None:
+    """What the rules on trial (run --shadow) would have said."""
+    from greenwarden import alerting
+
+    alerting.show_shadow(site, days=days, as_json=json)
 
 
 @alerts.command()

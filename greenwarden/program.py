@@ -24,6 +24,7 @@ from rules.channels import Channel
 from rules.notifying import Notifier
 from rules.overtime import topic_of
 from rules.service import LiveRules
+from rules.shadow import Shadow
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ class Program:
     """Collector, store, rules and messages of ``site``, working while the ``async with`` lasts.
 
     ``data`` is the folder that holds the queue, the embedded store and what must be remembered. ``endpoints`` and
-    ``credentials`` override those of the links, for simulated buildings.
+    ``credentials`` override those of the links, for simulated buildings. ``shadow``: the site with rules on trial.
     """
 
     def __init__(
@@ -47,8 +48,10 @@ class Program:
         endpoints: Mapping[str, str] | None = None,
         credentials: Mapping[str, tuple[str, str]] | None = None,
         profiles_folder: Path | None = None,
+        shadow: Site | None = None,
     ) -> None:
         self.site = site
+        self._trial = shadow
         self.clock = clock
         self._data = data
         self._channels = channels
@@ -98,6 +101,7 @@ class Program:
                 self.notifier,
                 store_alerts=self.storing.write_alerts,
                 history=self.storing.history,
+                shadow=None if self._trial is None else Shadow(self._trial, self.keeper),
             )
             store = self.storing.store
             await open_answers(self, opening, self._channels, store if isinstance(store, EmbeddedStore) else None)

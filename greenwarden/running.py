@@ -25,6 +25,7 @@ from greenwarden import terminal
 from greenwarden.door import data_folder, open_site, profiles_folder
 from greenwarden.owning import owned
 from greenwarden.program import Program
+from greenwarden.replaying import with_rules
 from greenwarden.systemd import ServiceManager
 from rules.channels import Channel, open_channels
 
@@ -33,27 +34,31 @@ log = logging.getLogger(__name__)
 _LOOK_AT_FILE_S: Final = 5.0
 _END_WITHIN_S: Final = 4.8  # everything that was acknowledged is on disk long before
 
-Checked = tuple[Site, Mapping[str, Channel]]
+Checked = tuple[Site, Mapping[str, Channel], Site | None]
 
 
-async def run_site(path: Path) -> None:
-    """Run the site; raises ConfigError before anything is opened when the file or a secret is wrong."""
-    checked = _checked(path)
+async def run_site(path: Path, shadow: Path | None = None) -> None:
+    """Run the site, with the rules of ``shadow`` silently beside its own.
+
+    Raises ConfigError before anything is opened when a file or a secret is wrong.
+    """
+    checked = _checked(path, shadow)
     folder = data_folder(path, checked[0])
     with owned(folder):
-        await _Runner(path, folder).run(checked)
+        await _Runner(path, folder, shadow).run(checked)
     terminal.say("stopped; everything is on disk")
 
 
-def _checked(path: Path) -> Checked:
-    """The site file and its channels, or ConfigError; nothing is opened yet."""
+def _checked(path: Path, shadow: Path | None) -> Checked:
+    """The site file, its channels and the rules on trial, or ConfigError; nothing is opened yet."""
     site = open_site(path)
-    return site, open_channels(site)
+    return site, open_channels(site), None if shadow is None else with_rules(path, site, shadow)
 
 
 class _Runner:
-    def __init__(self, path: Path, folder: Path) -> None:
+    def __init__(self, path: Path, folder: Path, shadow: Path | None) -> None:
         self._path = path
+        self._shadow = shadow
         self._folder = folder
         self._manager = ServiceManager()
         self._stop = asyncio.Event()
@@ -81,9 +86,10 @@ class _Runner:
             self._manager.stopping()
             _end_hard_after(_END_WITHIN_S)
 
-    async def _until_changed(self, site: Site, channels: Mapping[str, Channel]) -> Checked:
+    async def _until_changed(self, site: Site, channels: Mapping[str, Channel], shadow: Site | None) -> Checked:
         """Run one configuration until told to stop or until another one is there; that one is returned."""
-        program = Program(site, SystemClock(), self._folder, channels, profiles_folder=profiles_folder(self._path))
+        profiles = profiles_folder(self._path)
+        program = Program(site, SystemClock(), self._folder, channels, profiles_folder=profiles, shadow=shadow)
         async with program:
             status = f"{site.site.name}: {len(site.devices)} devices"
             if not self._stop.is_set():
@@ -92,7 +98,7 @@ class _Runner:
             following = await self._next(program)
         if program.failed.is_set():
             raise GreenwardenError("a part of the program has failed; see the log above, and start it again")
-        return following or (site, channels)
+        return following or (site, channels, shadow)
 
     async def _next(self, program: Program) -> Checked | None:
         while True:
@@ -112,7 +118,7 @@ class _Runner:
         """The new configuration; None, and said, when it is wrong."""
         self._seen = _digest(self._path)
         try:
-            following = _checked(self._path)
+            following = _checked(self._path, self._shadow)
             if data_folder(self._path, following[0]) != self._folder:
                 raise ConfigError(
                     f"{self._path.name}: the data folder has changed; stop and start the program for that"

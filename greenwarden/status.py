@@ -12,10 +12,12 @@ from building.durations import format_duration
 from building.errors import InputError
 from building.instants import to_iso
 from building.site import Site
+from collector.storing.keeper import Keeper
 from collector.storing.refused import Refused
 from collector.storing.service import STATUS_FILE
 from greenwarden import terminal
 from greenwarden.door import data_folder, open_site
+from rules.service import BLIND
 
 _SILENT_AFTER: Final = 60.0  # real seconds without a new status file: nobody is running
 
@@ -36,11 +38,22 @@ def show_status(path: Path, *, as_json: bool, now: int) -> None:
         raise InputError(f"{file} is damaged; it is written anew within ten seconds while the program runs") from None
     status["running"] = bool(status.get("running")) and age < _SILENT_AFTER
     status["missing_holidays"] = WorkCalendar(site).missing_year(now)
+    status["rules_blind_until"] = _blind_until(data_folder(path, site) / "memory.db", now)
     if as_json:
         terminal.emit_json(status)
         return
     title = f"{site.site.name}, as of {to_iso(int(status['at']), site.site.tz)}"
     terminal.out.print(terminal.table(title, ("", ""), _rows(site, status)))
+
+
+def _blind_until(file: Path, now: int) -> int | None:
+    """After the clock was set back: until when (ms) the rules judge nothing."""
+    if not file.exists():
+        return None
+    with Keeper(file) as keeper:
+        kept = keeper.load(BLIND)
+    until = None if kept is None else json.loads(kept)
+    return until if until is not None and until > now else None
 
 
 def _rows(site: Site, status: dict[str, Any]) -> list[tuple[str, str]]:
@@ -66,6 +79,9 @@ def _rows(site: Site, status: dict[str, Any]) -> list[tuple[str, str]]:
         "damaged": "damaged places in the queue's files",
     }
     rows += [(meaning, f"{status[key]:,}") for key, meaning in troubles.items() if status.get(key)]
+    if status["rules_blind_until"] is not None:
+        until = to_iso(status["rules_blind_until"], site.site.tz)[:16].replace("T", " ")
+        rows.append(("rules", f"judge nothing until {until}: the clock was set back"))
     year = status["missing_holidays"]
     return rows if year is None else [*rows, ("holidays", missing_holidays(year, "en"))]
 

@@ -28,6 +28,7 @@ from rules.engine import Finding, Memory, RuleEngine
 from rules.follow_through import saving
 from rules.life import Answer
 from rules.round import still_on
+from rules.shadow import Row, Shadow
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,9 @@ _STATE: Final = "rules"
 _MOST_ALERTS: Final = 5_000
 _OPEN: Final = "alerts open"
 _PENDING: Final = "alerts pending"
+BLIND: Final = "rules blind until"
+"""Under this name a running program keeps until when (ms) its rules judge nothing; null else."""
+
 _STORE_OPEN_EVERY: Final = 15 * MINUTE  # of the clock's time
 _SAVE_EVERY_S: Final = 10.0  # real seconds; what came since is taken from the store after a restart
 _TICK_S: Final = 0.5  # real seconds between two looks at the clock
@@ -88,7 +92,8 @@ class _State(msgspec.Struct):
 class LiveRules:
     """Engine and desk of one site, fed by a subscription. Raises InputError when the saved state is not ours.
 
-    ``store_alerts`` takes changed alerts for the store; ``history(since)`` gives readings kept since an instant.
+    ``store_alerts`` takes changed alerts for the store; ``history(since)`` gives readings kept since an instant;
+    ``shadow`` are rules on trial, which hear the same and tell nobody.
     """
 
     def __init__(
@@ -100,8 +105,10 @@ class LiveRules:
         *,
         store_alerts: Callable[[Sequence[Json]], Awaitable[None]] | None = None,
         history: Callable[[int], Iterable[Reading]] | None = None,
+        shadow: Shadow | None = None,
     ) -> None:
         self.site = site
+        self._shadow = shadow
         self._calendar = WorkCalendar(site)
         self._clock = clock
         self._keeper = keeper
@@ -135,12 +142,16 @@ class LiveRules:
     async def take(self, batch: Sequence[Reading]) -> None:
         """Judge a batch of readings now."""
         self._mind_the_clock()
+        if self._shadow is not None:
+            self._shadow.take(batch, self._clock.now())
         await self._changed(self.engine.step(self.memory, batch, self._clock.now()))
 
     async def come_to(self, now: int) -> None:
         """Let come due what is due up to ``now`` (ms), readings or not."""
         self._mind_the_clock()
         self._mind_the_year(now)
+        if self._shadow is not None:
+            self._shadow.come_to(now)
         await self._changed(self.engine.tick(self.memory, now))
         await self._publish(self.desk.lapse(now), now, {"who": "silence over"})
 
@@ -156,10 +167,19 @@ class LiveRules:
         jump, self._offset = offset - self._offset, offset
         if abs(jump) > _JUMP_MS:
             log.warning("the clock was set by %d s; running durations begin anew", jump // 1000)
-            for track in self.memory.tracks.values():
+            memories = [self.memory] if self._shadow is None else [self.memory, self._shadow.memory]
+            for track in [track for memory in memories for track in memory.tracks.values()]:
                 track.silence(self.memory.now)
                 if track.said != NEVER:
                     track.said = max(track.said, self._clock.now())  # nor was anybody silent in it
+            if self.blind_until is not None:
+                until = to_iso(self.blind_until, self.site.site.tz)[:16]
+                log.warning("the rules judge nothing until %s: what is told now is older than what they know", until)
+
+    @property
+    def blind_until(self) -> int | None:
+        """After the clock was set back: until when readings are older than what was judged already; else None."""
+        return self.memory.now if self.memory.now > self._clock.now() + _JUMP_MS else None
 
     async def settle(self) -> None:
         """Let come due what is due now, and save; for the end of a demo or a test."""
@@ -199,6 +219,8 @@ class LiveRules:
             return
         kept = self._history(self.memory.now + 1)
         for chunk in _chunks(kept):
+            if self._shadow is not None:
+                self._shadow.take(chunk, self._clock.now())
             await self._changed(self.engine.step(self.memory, chunk, self._clock.now()))
 
     async def answer(self, answer: Answer) -> list[Alert]:
@@ -306,8 +328,13 @@ class LiveRules:
             _STATE: msgspec.msgpack.encode(_State(self.engine.save(self.memory), self.desk.save())),
             _OPEN: msgspec.json.encode([alert.to_json() for alert in open_now]),
             _PENDING: msgspec.json.encode(self.pending()),
+            BLIND: msgspec.json.encode(self.blind_until),
         }
-        await asyncio.to_thread(self._keeper.keep, blobs)
+        rows: list[Row] = []
+        if self._shadow is not None:
+            state, rows = self._shadow.drain()
+            blobs |= state
+        await asyncio.to_thread(self._keeper.keep, blobs, rows)
 
     def _restore(self) -> Memory:
         blob = self._keeper.load(_STATE)
