@@ -58,7 +58,7 @@ def wire(bench: Bench, device: Device, values: Values) -> Condition:
         return {"doing": work.now(), **({} if excess.usual is None else {"usual_power": round(excess.usual, 1)})}
 
     return Condition(
-        test, inputs, shown, spent=excess.spent, facts=facts,
+        test, (*inputs, excess), shown, spent=excess.spent, facts=facts,
         parts=(
             Part(Text("空调在运行", "the air conditioner runs"), unit.running),
             Part(Text("设定温度超出限值", "it is set beyond the limit"), outside),
