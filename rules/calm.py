@@ -9,6 +9,7 @@ reading by reading, to the last bit. Zones with gaps, flaws or sensors in doubt 
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -49,6 +50,8 @@ _BY_BAND: Final = frozenset(
 )  # fmt: skip
 """Rules whose conditions look at nothing but the band in which a number lies, setpoints apart, and the temperature of
 a unit in auto; what a site's own rule looks at is not known, so there every number that came up is its own case."""
+
+_MOST_CASES: Final = 20_000  # cases that are told apart by a table of all there could be
 
 _UNKNOWN: Final = 2  # how a truth of None is counted, beside 0 and 1
 
@@ -411,28 +414,30 @@ class Calm:
     def _truths(lines: Sequence[Line], case: Callable[[], tuple[bool | None, float]]) -> tuple[int, Ints, Ints]:
         """The truth at first; the keys at which the case turns, and what it is then: 0, 1 or unknown."""
         keys = _all_keys(lines)
-        combined = np.zeros(len(keys) + 1, np.int64)
-        sizes = []
-        for line in lines:
-            size = int(line.codes.max()) + 1
-            sizes.append(size)
-            combined *= size
-            combined[0] += line.codes[0]
-            combined[1:] += line.codes[line.keys.searchsorted(keys, "right")]
-        cases, which = np.unique(combined, return_inverse=True)
+        states = [np.concatenate((line.codes[:1], line.codes[line.keys.searchsorted(keys, "right")])) for line in lines]
+        sizes = [int(codes.max()) + 1 for codes in states]
+        if math.prod(sizes) <= _MOST_CASES:
+            combined = np.ravel_multi_index(tuple(states), sizes)
+            seen = np.zeros(math.prod(sizes), np.bool_)
+            seen[combined] = True
+            cases = np.flatnonzero(seen)
+            shown = np.array(np.unravel_index(cases, sizes))
+        else:
+            shown, combined = np.unique(np.stack(states), axis=1, return_inverse=True)
+            cases = np.arange(shown.shape[1])
+        # By case: its number among those that differ to the rule, and its truth.
+        numbers, truths = np.zeros((2, int(cases[-1]) + 1), np.int64)
         told: dict[tuple[int, float], int] = {}
-        numbers, truths = [], []
-        for number in cases.tolist():
-            for line, size in zip(reversed(lines), reversed(sizes), strict=True):
-                number, code = divmod(number, size)
+        for number, codes in zip(cases.tolist(), shown.T.tolist(), strict=True):
+            for line, code in zip(lines, codes, strict=True):
                 line.show(code)
             truth, share = case()
             found = (_UNKNOWN if truth is None else int(truth), share)
-            truths.append(found[0])
-            numbers.append(told.setdefault(found, len(told)))
-        turns = np.array(numbers)[which]
+            truths[number] = found[0]
+            numbers[number] = told.setdefault(found, len(told))
+        turns = numbers[combined]
         changed = np.flatnonzero(turns[1:] != turns[:-1])
-        return truths[which[0]], keys[changed], np.array(truths)[which[changed + 1]]
+        return int(truths[combined[0]]), keys[changed], truths[combined[changed + 1]]
 
     def _call(self, watch: Watch, first: int, keys: Ints, truths: Ints) -> None:
         """Have ``watch`` hear of all that can matter to it."""
