@@ -133,6 +133,7 @@ class Calm:
         self._edges: dict[Cell, list[tuple[int, bool]]] = {}
         self._ticks: dict[Ticker, tuple[Ints, Ints] | None] = {}
         self._looked: dict[tuple[int, int], Ints] = {}
+        self._quiet: set[Cell] = set()  # whom nobody needs to tell the time
         self._minded: dict[Cell, StillLine] = {}  # those on whose moves others wait
         self._asleep: list[tuple[Cell, list[Cell]]] = []  # who told the time, and whom
         self.signals: set[Signal] = set()
@@ -261,13 +262,17 @@ class Calm:
     # -- learning ------------------------------------------------------------------------------------------------------
 
     def _still_ones(self) -> list[StillLine]:
-        """Those that move. Where one of a kind must be looked at as time goes by, so must when the others moved."""
+        """Those that move. Where one of a kind must be looked at as time goes by, so must when the others moved; what
+        one rule looks at is looked at together."""
+        lines = {still: self._still_line(still) for group in self._plan.stills for still in group}
+        awake = {listener for still, line in lines.items() if not line for listener in still.listeners}
         found: list[StillLine] = []
         for group in self._plan.stills:
-            lines = [self._still_line(still) for still in group]
-            known = [line for line in lines if isinstance(line, StillLine)]
+            busy = [still for still in group if not awake.isdisjoint(still.listeners)]
+            known = [line for still in group if isinstance(line := lines[still], StillLine) and still not in busy]
             found += known
-            if not all(lines):
+            self._quiet.update(still for still in group if still not in busy)
+            if busy:
                 self._minded.update((line.still, line) for line in known)
         return found
 
@@ -291,7 +296,7 @@ class Calm:
 
     def _fall_asleep(self) -> None:
         """Nobody tells those the time whose whole stretch is known already."""
-        quiet: set[Cell] = {line.still for line in self._stills}
+        quiet = self._quiet
         for zone in self._zones:
             quiet.update(zone.rooms)
             quiet.update(zone.levels)

@@ -219,10 +219,12 @@ class StillLine:
         if len(ticks):
             places = np.maximum.accumulate(np.where(self._changed, np.arange(len(ticks)), -1))
             since = np.where(places >= 0, heard[places], still.since)
-            long = ticks - since >= wait
+            # As it stood before each look: what else the rule looks at is looked at, and told, before.
+            stood = np.concatenate((np.array([still.since]), since[:-1]))
+            long = (ticks - stood >= wait) & ~np.isnan(before)
             if long.any():
                 zero_usual = still.lowest is not None and still.lowest <= 0
-                self.harmless = zero_usual and not values[long].any()
+                self.harmless = zero_usual and not before[long].any() and not values[long].any()
 
     def moves(self) -> list[int]:
         """The looks at which it had moved since the one before."""

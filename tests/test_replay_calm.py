@@ -37,6 +37,7 @@ devices:
   - {id: main, kind: electricity, circuit: main, every: 5m}
   - {id: pir, kind: sensor, zone: "1", every: 5m, quantities: [occupancy, illuminance]}
   - {id: pir2, kind: sensor, zone: "2", every: 5m, quantities: [people, temperature], reports: on_change, max_age: 1h}
+  - {id: climate, kind: sensor, zone: "2", every: 5m}
   - {id: plug, kind: plug, zone: "1", every: 5m}
   - {id: plug2, kind: plug, zone: "2", every: 5m}
   - {id: water, kind: water, zone: "2", every: 5m}
@@ -53,6 +54,7 @@ HAND = {
     ("ac2", "on"): (0.0, 1.0),
     ("ac2", "setpoint"): (24.0, 26.0),
     ("ac2", "temperature"): (20.0, 25.0, 28.0),
+    ("climate", "humidity"): (40.0, 50.0, 50.5),
     ("desk", "active_power"): (0.0, 3.0, 90.0),
     ("lamp", "on"): (0.0, 1.0),
     ("lamps", "active_power"): (0.0, 0.4, 60.0, 61.0),
