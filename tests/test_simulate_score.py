@@ -57,6 +57,14 @@ def judge(site: Site, scores: Mapping[str, RuleScore], title: str) -> None:
                 assert abs(told - true) <= within, f"{rule} tells {told:.3f} where it was {true:.3f}"
 
 
+def judge_sums(scores: Mapping[str, RuleScore]) -> None:
+    """What all rules tell together, with what they can only estimate: kWh, and litres."""
+    for what, number in (("kWh", 0), ("litres", 1)):
+        true = sum(own.true[number] for own in scores.values())
+        told = sum(own.told[number] for own in scores.values())
+        assert abs(told - true) <= TOLD_WITHIN * true, f"{told:.2f} {what} are told where it was {true:.2f}"
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_the_standard_month_is_judged_rightly(seed: int) -> None:
     site = open_site(sample_site())
@@ -65,6 +73,7 @@ async def test_the_standard_month_is_judged_rightly(seed: int) -> None:
     scores = score(site, played.alerts, played.building.truth, end)
     print(shown(f"standard month, seed {seed}", scores, played.readings))
     judge(site, scores, "standard month")
+    judge_sums(scores)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
