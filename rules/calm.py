@@ -141,10 +141,12 @@ class Calm:
         self._stills = self._still_ones()
         self._zones = [zone for zone in plan.zones if zone.fit and zone.watches and self._is_calm(zone)]
         for zone in self._zones:
-            self.signals.update(zone.signals)
+            self.signals.update(signal for signal in zone.signals if signal not in zone.fed)
         self._fall_asleep()
         for zone in self._zones:
             self._judge(zone)
+        for line in self._lines.values():  # trying cases has left them anyhow
+            line.bring(self._start * self.turns)
 
     def prepare(self, watch: Cell, moment: int, rank: int) -> None:
         """Bring what ``watch`` looks at to ``moment``, with what devices up to ``rank`` said then."""
@@ -300,6 +302,9 @@ class Calm:
         for zone in self._zones:
             quiet.update(zone.rooms)
             quiet.update(zone.levels)
+            for signal in zone.fed:  # those judged at once must not hear of it as well
+                self._asleep.append((signal, signal.listeners))
+                signal.listeners = [cell for cell in signal.listeners if cell in zone.hearing]
             for source in (source for room in zone.rooms for source in room.sources):
                 source.waking = 0
         clocks = {*self._plan.tickers.values(), *(room.working for zone in self._zones for room in zone.rooms)}

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from rules.cells import COUNTER, Cell, Signal
 from rules.clocks import SeasonNow, Ticker
+from rules.excess import Excess
 from rules.learning import LampLight, LowLevel
 from rules.maintenance import Still
 from rules.memory import Memory
@@ -24,6 +25,8 @@ class Zone:
         self.lights: list[LampLight] = []
         self.levels: list[LowLevel] = []
         self.seasons: list[SeasonNow] = []
+        self.fed: set[Signal] = set()  # of which somebody must hear event by event even so
+        self.hearing: set[Cell] = set()  # that somebody
         self.mute: set[Signal] = set()  # signals that must not speak for the zone to be calm
         self.fit = True  # whether all of its cells are of kinds that are known here
 
@@ -93,18 +96,26 @@ def _things(inputs: Sequence[Cell]) -> list[object]:
 
 
 def _fits(zone: Zone) -> bool:
+    """Part the rules that can be judged at once from those that hear of each event; False where these two meet."""
+    judged, hearing = [], zone.hearing  # type: list[Watch], set[Cell]
     for watch in zone.watches:
         condition = watch.condition
-        if condition.began or condition.proved or condition.spent or condition.head:
+        plain = not (condition.began or condition.proved or condition.spent or condition.head)
+        if plain and all(isinstance(c, (Signal, Room, SeasonNow, LowLevel, LampLight)) for c in condition.inputs):
+            judged.append(watch)
+            # Signs of people from a device that the rule looks at as well: it would hear of them before the room does.
+            sources = [source for cell in condition.inputs if isinstance(cell, Room) for source in cell.sources]
+            own = {cell.track for cell in condition.inputs if isinstance(cell, Signal)}
+            zone.mute.update(source.signal for source in sources if source.track in own)
+        elif all(isinstance(cell, (Signal, SeasonNow, Excess)) for cell in condition.inputs):
+            hearing.update((watch, *(cell for cell in condition.inputs if isinstance(cell, Excess))))
+            zone.fed.update(cell for cell in condition.inputs if isinstance(cell, Signal))
+        else:
             return False
-        if not all(isinstance(cell, (Signal, Room, SeasonNow, LowLevel, LampLight)) for cell in condition.inputs):
-            return False
-        # Signs of people from a device that the rule looks at as well: it would hear of them before the room does.
-        sources = [source for cell in condition.inputs if isinstance(cell, Room) for source in cell.sources]
-        own = {cell.track for cell in condition.inputs if isinstance(cell, Signal)}
-        zone.mute.update(source.signal for source in sources if source.track in own)
-    known: set[Cell] = {*zone.watches, *zone.lights, *(source for room in zone.rooms for source in room.sources)}
+    zone.watches = judged
+    known: set[Cell] = {*judged, *zone.lights, *(source for room in zone.rooms for source in room.sources)}
     for signal in zone.signals:
-        if not known.issuperset(signal.listeners) or signal.summed == COUNTER:
+        heard = known | hearing if signal in zone.fed else known
+        if not heard.issuperset(signal.listeners) or signal.summed == COUNTER:
             zone.mute.add(signal)
     return all(known.issuperset(room.listeners) for room in zone.rooms)
