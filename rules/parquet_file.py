@@ -32,7 +32,7 @@ from rules.readings_file import (
     places,
 )
 
-_AT_ONCE: Final = 6_000_000  # rows in one stretch, about; 100 MB of times and values
+_AT_ONCE: Final = 4_000_000  # rows in one stretch, about; 64 MB of times and values, several times that while judged
 _NAMES_KEPT: Final = 4_000_000  # bytes that the names of a row group may take as stored, to be compared
 _RUNS: Final = 50  # rows one series must have in a run, on average, for runs to be cut out as they are
 

@@ -88,7 +88,8 @@ class _Log:
         A device of which the source holds nothing at all is not silent: it was left out.
         """
         alerts = []
-        for (rule, device, _), finding in self._last.items():
+        while self._last:  # of a long history there is no room for all findings and all alerts at once
+            (rule, device, _), finding = self._last.popitem()
             if rule == SILENT and not any(signal.spoken for signal in memory.tracks[device].signals.values()):
                 continue
             if finding.state == "raised":
