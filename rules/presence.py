@@ -238,8 +238,11 @@ class Room(Lasting):
         return NEVER if self.last_sign == NEVER else self.last_sign + self.hold
 
     def unneeded_for_sure(self) -> int:
-        """The same for ``unneeded``; the calendar needs no confirmation."""
-        return NEVER if self.expected is False else self.vacant_for_sure()
+        """The same for ``unneeded``; the end of working hours needs no confirmation."""
+        if self.expected is False:
+            return NEVER
+        sure = self.vacant_for_sure()
+        return min(sure, self.working.waking) if self.working.state else sure
 
     @property
     def unneeded(self) -> bool | None:

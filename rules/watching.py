@@ -76,7 +76,7 @@ class Watch(Cell):
     def resume(self, moment: int) -> None:
         if self.phase == PENDING and not self.unknown_since:
             if self.condition.proved is None or self.due > moment:  # else who brings the proof wakes it
-                self.wake_at(self.due)
+                self.wake_at(self._sure_due())
         elif self.phase == FIRING and self.ending:
             self.wake_at(max(self.ending + self.clear, moment + 1))
 
@@ -127,14 +127,17 @@ class Watch(Cell):
     def _judge_due(self, moment: int) -> None:
         if self.unknown_since:
             return
-        proved, sure = self.condition.proved, self.condition.sure
-        due = self.due if sure is None else max(self.due, sure())
+        proved, due = self.condition.proved, self._sure_due()
         if moment < due:
             self.wake_at(due)
         elif proved is None or proved() >= due:
             # A condition that tells when it began may have become due before anything showed it.
             self.phase, self.raised = FIRING, due if proved is None and self.condition.began is None else moment
             self._say("raised", self.raised)
+
+    def _sure_due(self) -> int:
+        sure = self.condition.sure
+        return self.due if sure is None else max(self.due, sure())
 
     def _fails(self, moment: int) -> None:
         self.unknown_since = 0
