@@ -2,7 +2,7 @@
 
 ``python -m tests.outbox_child FOLDER URL``: for each number on standard input a process is forked that tells alerts
 from that number on; it prints its pid, and each alert's number once ``tell`` has returned. When it has been killed,
-``gone`` is printed. Forked, so that fifty of them need not import everything fifty times.
+``gone`` and how it ended is printed. Forked, so that fifty of them need not import everything fifty times.
 """
 
 from __future__ import annotations
@@ -18,6 +18,11 @@ from rules.channels import WebhookChannel
 from tests.notify_parts import SITE, an_alert, notifier_of, over, site_of
 
 
+def say(line: str) -> None:
+    """In one piece: whoever is killed in the middle of saying it has not begun."""
+    os.write(1, f"{line}\n".encode())
+
+
 async def work(folder: Path, url: str, first: int) -> None:
     """Tell without end, now and then an end."""
     clock = SystemClock()
@@ -28,10 +33,10 @@ async def work(folder: Path, url: str, first: int) -> None:
             while True:
                 alert = an_alert(f"a{number}", at=clock.now(), device=f"lamp-{number}")
                 await notifier.tell([alert])
-                print(number, "firing", flush=True)
+                say(f"{number} firing")
                 if number % 3 == 0:
                     await notifier.tell([over(alert, clock.now())])
-                    print(number, "resolved", flush=True)
+                    say(f"{number} resolved")
                 number += 1
                 while notifier.waiting > 10:  # a sender that is not faster than its channel
                     await asyncio.sleep(0.002)
@@ -50,10 +55,10 @@ def serve(folder: Path, url: str) -> None:
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:
-            print("pid", os.getpid(), flush=True)
+            say(f"pid {os.getpid()}")
             asyncio.run(work(folder, url, int(line)))
-        os.waitpid(pid, 0)
-        print("gone", 0, flush=True)
+        _, status = os.waitpid(pid, 0)
+        say(f"gone {os.waitstatus_to_exitcode(status)}")
 
 
 if __name__ == "__main__":

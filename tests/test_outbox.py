@@ -147,11 +147,13 @@ class Sender:
         given.flush()
         pid = int(said.readline().split()[1])
         told = [said.readline().split()]
+        assert told[0][0] != "gone", f"ended by itself with {told[0][1]}"
         killer = threading.Timer(pause, os.kill, (pid, signal.SIGKILL))
         killer.start()
         while (line := said.readline()) and not line.startswith("gone"):
             told.append(line.split())
         killer.join()
+        assert line.split() == ["gone", str(-signal.SIGKILL)], line
         return int(told[-1][0]) + 1, {f"a{number}:{state}" for number, state in told}
 
     def close(self) -> None:
