@@ -52,6 +52,7 @@ async def test_a_sleeper_that_was_cancelled_does_not_disturb_the_others() -> Non
     given_up.cancel()
     await clock.advance(2000)
     await other
+    assert (clock.now(), given_up.cancelled()) == (2000, True)
 
 
 async def test_a_fast_clock_runs_as_many_times_as_fast() -> None:

@@ -34,7 +34,7 @@ BAD = sorted((SITES / "bad").glob("*.yaml"))
 
 @pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
 def test_a_good_sample_is_accepted(path: Path) -> None:
-    load_site(path)
+    assert load_site(path).site.name
 
 
 @pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)

@@ -81,8 +81,10 @@ async def test_a_keeper_that_leaves_lets_the_publisher_go_on() -> None:
     await stream.publish(batch(0, 1))
     publishing = asyncio.create_task(stream.publish(batch(1, 1)))
     await asyncio.sleep(0)
+    assert not publishing.done()
     store.close()
     await asyncio.wait_for(publishing, 5)
+    assert stream.published == 2
 
 
 async def test_a_closed_stream_ends_its_subscriptions_once_they_are_empty() -> None:
