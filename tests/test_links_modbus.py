@@ -20,6 +20,7 @@ from building.site import Device
 from collector.decoding import decode_registers, decode_value
 from collector.links.modbus_tcp import ModbusTcpLink
 from collector.links.sockets import unwatch, watch
+from collector.links.wires import connected
 from collector.profiles import load_profile
 from tests.parts import eventually, free_port, missing, need_shared, until
 from tests.wire_parts import SDM120, MeterServer, frame, image
@@ -147,6 +148,18 @@ async def test_nobody_listening_is_a_dead_link() -> None:
     link = ModbusTcpLink("127.0.0.1", free_port(), timeout=QUICK)
     with pytest.raises(LinkDown):
         await link.read(1, 4, 0, 2)
+
+
+async def test_a_lost_first_packet_is_sent_again_however_hasty_the_meters_time_out() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, socket.socket() as first:
+        port = full.getsockname()[1]
+        first.connect(("127.0.0.1", port))  # it fills the queue: the next one's first packet is not heard
+        opening = asyncio.create_task(connected("127.0.0.1", port, QUICK))
+        await asyncio.wait([opening], timeout=2 * QUICK)
+        assert not opening.done()
+        full.accept()[0].close()
+        with await opening as sock:
+            assert sock.getpeername() == ("127.0.0.1", port)
 
 
 async def test_requests_of_many_go_one_at_a_time(server: MeterServer, link: ModbusTcpLink) -> None:

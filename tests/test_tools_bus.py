@@ -94,7 +94,7 @@ def site_file(
 def test_scan_names_the_units_the_profiles_and_the_lines_to_write(tmp_path: Path) -> None:
     with served(lambda: MeterServer({3: SDM120, 5: INTESIS})) as server:
         site = tmp_path / "devices.yaml"
-        code, output = run("scan", server.url, "--units", "2-6", "--timeout", "0.1", "--site", str(site), "--json")
+        code, output = run("scan", server.url, "--units", "2-6", "--timeout", "0.5", "--site", str(site), "--json")
         found = {one["where"]: one for one in json.loads(output)["found"]}
         assert code == 0
         assert set(found) == {"unit 3", "unit 5"}
@@ -102,7 +102,7 @@ def test_scan_names_the_units_the_profiles_and_the_lines_to_write(tmp_path: Path
         assert found["unit 3"]["values"]["voltage"] == 230.5
         assert found["unit 5"]["profile"] == "intesis_inmbs"
         assert "profile: eastron_sdm120, link: link, unit: 3" in found["unit 3"]["line"]
-        _, output = run("scan", server.url, "--units", "3", "--timeout", "0.1", "--site", str(site))
+        _, output = run("scan", server.url, "--units", "3", "--timeout", "0.5", "--site", str(site))
     assert "For devices.yaml" in output
     assert "eastron_sdm120" in output
 
@@ -110,7 +110,7 @@ def test_scan_names_the_units_the_profiles_and_the_lines_to_write(tmp_path: Path
 def test_scan_takes_a_link_of_the_site_file(tmp_path: Path) -> None:
     with served(lambda: MeterServer({1: SDM630})) as server:
         site = site_file(tmp_path, server.url, {"id": "m", "profile": "eastron_sdm120", "unit": 1})
-        _, output = run("scan", "line", "--units", "1", "--timeout", "0.1", "--site", str(site), "--json")
+        _, output = run("scan", "line", "--units", "1", "--timeout", "0.5", "--site", str(site), "--json")
     assert json.loads(output)["found"][0]["profile"] == "eastron_sdm630"
 
 
@@ -123,7 +123,7 @@ def test_scan_of_nobody_says_what_to_look_at(tmp_path: Path) -> None:
 def test_scan_finds_meters_by_number(tmp_path: Path) -> None:
     with served(lambda: ItemServer(dlt645_meters((NUMBER, DLT)))) as server:
         site = tmp_path / "devices.yaml"
-        _, output = run("scan", f"dlt645={server.url}", "--timeout", "0.1", "--site", str(site), "--json")
+        _, output = run("scan", f"dlt645={server.url}", "--timeout", "0.5", "--site", str(site), "--json")
     (found,) = json.loads(output)["found"]
     assert found["where"] == f"number {NUMBER}"
     assert found["values"]["voltage"] == 230.1

@@ -20,6 +20,7 @@ P = TypeVar("P", bound=asyncio.BaseProtocol)
 
 _DEFAULT_BAUD: Final = 9600
 _AT_ONCE: Final = 4096  # bytes
+_CONNECT_S: Final = 3.0  # at least, however hasty the meters: TCP sends a lost first packet again after 1 s (RFC 6298)
 _QUIET_ABOVE: Final = 19_200  # baud: from there on the silence between frames is fixed
 
 
@@ -134,7 +135,7 @@ class SerialWire(_Base):
 
 
 class TcpWire(_Base):
-    """A serial server that passes bytes between a socket and its bus. ``timeout``: seconds to connect."""
+    """A serial server that passes bytes between a socket and its bus. ``timeout``: of its meters' answers, seconds."""
 
     def __init__(self, host: str, port: int, *, timeout: float) -> None:
         super().__init__(f"{host}:{port}")
@@ -183,9 +184,15 @@ class _Socket(asyncio.Protocol):
         self._wire.lost(self._transport)
 
 
+def _to_connect(patience: float) -> float:
+    """Seconds to wait for a connection where an answer is waited for ``patience`` seconds."""
+    return max(patience, _CONNECT_S)
+
+
 async def connected(host: str, port: int, patience: float) -> socket.socket:
-    """A socket that is connected to ``host`` within ``patience`` seconds and sends at once. Raises LinkDown."""
+    """A socket that is connected to ``host`` and sends at once. ``patience``: see ``connect``. Raises LinkDown."""
     loop = asyncio.get_running_loop()
+    patience = _to_connect(patience)
     why = "does not accept a connection"
     try:
         async with asyncio.timeout(patience):
@@ -210,7 +217,8 @@ async def connected(host: str, port: int, patience: float) -> socket.socket:
 
 
 async def connect(host: str, port: int, protocol: Callable[[], P], patience: float) -> tuple[asyncio.Transport, P]:
-    """A connection to ``host`` within ``patience`` seconds. Raises LinkDown."""
+    """A connection to ``host``, whose answers get ``patience`` seconds; connecting gets at least 3. Raises LinkDown."""
+    patience = _to_connect(patience)
     try:
         async with asyncio.timeout(patience):
             return await asyncio.get_running_loop().create_connection(protocol, host, port)
