@@ -29,6 +29,7 @@ from rules.follow_through import saving
 from rules.life import Answer
 from rules.round import still_on
 from rules.shadow import Row, Shadow
+from rules.unbroken import unbroken
 
 log = logging.getLogger(__name__)
 
@@ -225,6 +226,9 @@ class LiveRules:
 
     async def answer(self, answer: Answer) -> list[Alert]:
         """What a person wants done with an alert, or with all that fit; raises InputError when it cannot be."""
+        return await unbroken(self._answer(answer))
+
+    async def _answer(self, answer: Answer) -> list[Alert]:
         now = self._clock.now()
         changed = self.desk.answer(answer, now)
         said = {"who": answer.by, "reason": answer.reason, "why": answer.why, "via": answer.via, "ident": answer.ident}
@@ -242,6 +246,9 @@ class LiveRules:
 
         What cannot be taken is said in the log, once until something else is wrong.
         """
+        await unbroken(self._book(payload))
+
+    async def _book(self, payload: bytes) -> None:
         now = self._clock.now()
         try:
             booking = overtime.read_booking(payload, self.site, now)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -199,6 +201,26 @@ async def test_a_booking_on_the_topic_reaches_the_rules_is_on_disk_and_said_once
     with Keeper(tmp_path / "memory.db") as keeper:
         assert [record["zone"] for record in keeper.records("overtime")] == ["301", "302"]
         assert [step["who"] for step in keeper.records("audit") if step["action"] == "overtime"] == ["Li", "Li"]
+
+
+async def test_a_booking_cut_short_by_the_end_of_the_program_is_on_disk_whole(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    async with running(mosquitto, tmp_path) as program:
+        with ThreadPoolExecutor(1) as disk:
+            asyncio.get_running_loop().set_default_executor(disk)
+            busy = threading.Event()
+            disk.submit(busy.wait)
+            booking = asyncio.create_task(program.rules.book(message()))
+            await eventually(lambda: spans(program, "301"), "the booking in memory")
+            booking.cancel()
+            busy.set()
+            with pytest.raises(asyncio.CancelledError):
+                await booking
+            asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())
+    with Keeper(tmp_path / "memory.db") as keeper:
+        assert [record["zone"] for record in keeper.records("overtime")] == ["301"]
+        assert [step["who"] for step in keeper.records("audit") if step["action"] == "overtime"] == ["Li"]
 
 
 async def test_bookings_outlast_the_program_and_those_told_while_it_was_away_come_with_the_session(
