@@ -22,6 +22,7 @@ from building.instants import from_iso
 from building.site import DAY, Site
 from rules.catalogue import read_settings
 from rules.life import Answer
+from rules.unbroken import unbroken
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +104,7 @@ class Inbox:
         now = self._clock.now()
         for record in await asyncio.to_thread(self._keeper.records, "answers", since=now - _LOOK_BACK):
             if record["ident"] not in self._taken:
-                await self._take(record, now)
+                await unbroken(self._take(record, now))
 
     async def _take(self, record: Mapping[str, Any], now: int) -> None:
         """One answer, as an object of plain values; what is wrong with it is kept, and told in the log."""

@@ -30,6 +30,7 @@ from rules.dispatch import Dispatcher
 from rules.outbox import Channel, Draw, Keeper, Outbox, Parcel
 from rules.routing import Plan
 from rules.topology import Heard
+from rules.unbroken import unbroken
 from rules.writing import Links, Writer
 
 log = logging.getLogger(__name__)
@@ -123,7 +124,7 @@ class Notifier:
             letters: list[Letter] = []
             for alert in alerts:
                 letters += self.desk.take(alert, self._clock.now())
-            await self._post(letters)
+            await unbroken(self._post(letters))
         self._changed.set()
 
     async def step(self) -> None:
@@ -132,12 +133,12 @@ class Notifier:
             now = self._clock.now()
             letters = self.desk.step(now)
             letters += self.calendar.step(now)
-            await self._post(letters)
+            await unbroken(self._post(letters))
 
     async def send_test(self, letter: Letter) -> None:
         """Post a letter that no alert stands behind."""
         async with self._writing:
-            await self._post([letter])
+            await unbroken(self._post([letter]))
 
     async def drained(self, timeout_s: float) -> bool:
         """Wait until every channel has taken what is due, at most ``timeout_s`` real seconds."""

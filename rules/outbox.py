@@ -22,6 +22,7 @@ from building.clock import Clock
 from building.errors import DeliveryFailed, StoreAway
 from rules.channels.message import Entry, Link, Message
 from rules.channels.posting import TooFast
+from rules.unbroken import unbroken
 
 log = logging.getLogger(__name__)
 
@@ -198,7 +199,7 @@ class Outbox:
                 await self._failed(parcel, error)
             else:
                 self.counts[f"sent by {name}"] += 1
-                await self._done(parcel, {"state": "sent", "receipt": receipt or ""})
+                await unbroken(self._done(parcel, {"state": "sent", "receipt": receipt or ""}))
 
     async def _send(self, name: str, parcel: Parcel) -> str | None:
         message, channel = parcel.note.message(None), self._channels[name]
@@ -213,7 +214,7 @@ class Outbox:
         self.counts[f"failed by {name}"] += 1
         fallback = self._fallbacks.get(name)
         if fallback is not None and (not error.retry or parcel.attempts >= _FALL_BACK_AFTER):
-            await self._hand_over(parcel, fallback, error)
+            await unbroken(self._hand_over(parcel, fallback, error))
             return
         if not error.retry or parcel.attempts >= _MOST_ATTEMPTS:
             await self._put_aside(parcel, str(error))
@@ -236,7 +237,7 @@ class Outbox:
     async def _put_aside(self, parcel: Parcel, why: str) -> None:
         log.error("channel %s gave up on message %s: %s", parcel.channel, parcel.note.ident, why)
         self.counts[f"put aside by {parcel.channel}"] += 1
-        await self._done(parcel, {"state": "not delivered", "why": why, "title": parcel.note.title})
+        await unbroken(self._done(parcel, {"state": "not delivered", "why": why, "title": parcel.note.title}))
 
     async def _done(self, parcel: Parcel, what: Mapping[str, object]) -> None:
         """The parcel leaves the outbox, and the record of it stays: one commit."""
