@@ -16,6 +16,7 @@ from fractions import Fraction
 from typing import Final, NamedTuple
 
 from building.errors import BadFrame
+from collector.links.summed import BEGIN, is_summed, sound_frames
 from collector.mbus_units import Meaning, fixed_meaning, meaning, medium_of
 
 _VARIABLE: Final = 0x72
@@ -100,22 +101,16 @@ def short_frame(control: int, address: int) -> bytes:
 
 def frames(heard: bytes) -> Iterator[Frame]:
     """Every sound long frame in ``heard``, whatever stands between them."""
-    at = heard.find(0x68)
-    while at >= 0:
-        frame = _frame(heard, at)
-        if frame is not None:
-            yield frame
-            at += len(frame.data) + 8
-        at = heard.find(0x68, at + 1)
+    return sound_frames(heard, _frame)
 
 
-def _frame(heard: bytes, at: int) -> Frame | None:
-    if len(heard) < at + 9 or heard[at + 3] != 0x68 or heard[at + 1] != heard[at + 2] or heard[at + 1] < 3:
+def _frame(heard: bytes, at: int) -> tuple[Frame, int] | None:
+    if len(heard) < at + 9 or heard[at + 3] != BEGIN or heard[at + 1] != heard[at + 2] or heard[at + 1] < 3:
         return None
     end = at + 4 + heard[at + 1]
-    if len(heard) < end + 2 or heard[end + 1] != 0x16 or sum(heard[at + 4 : end]) & 0xFF != heard[end]:
+    if not is_summed(heard, at + 4, end):
         return None
-    return Frame(heard[at + 4], heard[at + 5], heard[at + 6], bytes(heard[at + 7 : end]))
+    return Frame(heard[at + 4], heard[at + 5], heard[at + 6], bytes(heard[at + 7 : end])), end + 1
 
 
 def read_frame(heard: bytes) -> Telegram:

@@ -19,6 +19,7 @@ from typing import Final
 from building.calendar import WorkCalendar
 from building.clock import FastClock
 from building.site import Site, StoreSettings
+from building.waiting import first_of
 from collector.stream import Subscription
 from greenwarden import terminal
 from greenwarden.books import Books
@@ -70,7 +71,7 @@ async def run_demo(path: Path | None, *, speed: float, hours: float, seed: int, 
             stack.push_async_callback(_ended, booking)  # after the program, whose end ends the readings
             await stack.enter_async_context(program)
             with screen:
-                await _until(clock, end, program)
+                await first_of(clock.sleep_until(end), program.failed.wait())
             clock.hold()  # the day is over: nothing may come due while the program ends
             due = [one for one in simulation.truth.expected if one.sure and one.is_due(clock.now())]
             await program.rules.settle()
@@ -86,18 +87,6 @@ async def run_demo(path: Path | None, *, speed: float, hours: float, seed: int, 
         for table in closing_tables(outcome):
             terminal.out.print(table)
     return outcome.sound
-
-
-async def _until(clock: FastClock, end: int, program: Program) -> None:
-    """Wait for the end of the day; end at once when a room of the program fails."""
-    sleeping = asyncio.create_task(clock.sleep_until(end), name="the day")
-    failing = asyncio.create_task(program.failed.wait(), name="failure")
-    try:
-        await asyncio.wait({sleeping, failing}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in (sleeping, failing):
-            task.cancel()
-        await asyncio.gather(sleeping, failing, return_exceptions=True)
 
 
 async def _book(batches: Subscription, books: Books, screen: Screen) -> None:

@@ -21,6 +21,7 @@ from typing import Final
 from building.clock import SystemClock
 from building.errors import ConfigError, GreenwardenError
 from building.site import Site
+from building.waiting import first_of
 from greenwarden import terminal
 from greenwarden.door import data_folder, open_site, profiles_folder
 from greenwarden.owning import owned
@@ -102,10 +103,7 @@ class _Runner:
 
     async def _next(self, program: Program) -> Checked | None:
         while True:
-            waits = [asyncio.create_task(one.wait()) for one in (self._stop, self._reload, program.failed)]
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            for task in waits:
-                task.cancel()
+            await first_of(self._stop.wait(), self._reload.wait(), program.failed.wait())
             if self._stop.is_set() or program.failed.is_set():
                 return None
             self._reload.clear()

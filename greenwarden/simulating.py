@@ -19,6 +19,7 @@ from building.clock import Clock, FastClock, SystemClock
 from building.errors import ConfigError
 from building.instants import to_iso
 from building.site import Site
+from building.waiting import first_of
 from collector.storing.embedded import DATABASE
 from collector.storing.stored import StoredReadings
 from greenwarden import terminal
@@ -177,7 +178,7 @@ async def _through_all(site: Site, wish: Wish, faults: Sequence[Fault], start: i
             watched = program.watch("witness")
             await stack.enter_async_context(program)
             watching = asyncio.create_task(_watch(watched, books, witness), name="witness")
-            await _until(clock, end, program)
+            await first_of(clock.sleep_until(end), program.failed.wait())
             clock.hold()  # the days are over: nothing may come due while the program ends
             await program.rules.settle()
             due = sum(health.due for health in program.collector.health().devices.values())
@@ -204,18 +205,6 @@ async def _watch(batches: Any, books: Books, witness: Witness) -> None:
 def _lost(data: Path, books: Books) -> int:
     with StoredReadings(data / DATABASE) as stored:
         return books.lost(stored, 0, 1 << 62)
-
-
-async def _until(clock: Clock, end: int, program: Program) -> None:
-    """Wait for the end; end at once when a room of the program fails."""
-    sleeping = asyncio.create_task(clock.sleep_until(end), name="the days")
-    failing = asyncio.create_task(program.failed.wait(), name="failure")
-    try:
-        await asyncio.wait({sleeping, failing}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in (sleeping, failing):
-            task.cancel()
-        await asyncio.gather(sleeping, failing, return_exceptions=True)
 
 
 # -- serving ----------------------------------------------------------------------------------------------------------

@@ -20,9 +20,9 @@ from building.durations import format_duration, parse_duration
 from building.errors import InputError, StoreAway
 from building.instants import from_iso
 from building.site import DAY, Site
+from building.waiting import unbroken
 from rules.catalogue import read_settings
 from rules.life import Answer
-from rules.unbroken import unbroken
 
 log = logging.getLogger(__name__)
 

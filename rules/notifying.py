@@ -23,6 +23,7 @@ import msgspec
 from building.clock import Clock
 from building.errors import InputError, StoreAway
 from building.site import Site
+from building.waiting import first_of, unbroken
 from rules.cases import Book, Case, Letter
 from rules.channels import PER_MINUTE
 from rules.digest import Calendar, StillOn
@@ -30,7 +31,6 @@ from rules.dispatch import Dispatcher
 from rules.outbox import Channel, Draw, Keeper, Outbox, Parcel
 from rules.routing import Plan
 from rules.topology import Heard
-from rules.unbroken import unbroken
 from rules.writing import Links, Writer
 
 log = logging.getLogger(__name__)
@@ -162,16 +162,7 @@ class Notifier:
 
     async def _sleep(self, until: int) -> None:
         """Until a steady moment, or until something changes."""
-        tasks = {
-            asyncio.create_task(self._clock.sleep_steady(until), name="due"),
-            asyncio.create_task(self._changed.wait(), name="changed"),
-        }
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        await first_of(self._clock.sleep_steady(until), self._changed.wait())
 
     async def _post(self, letters: Iterable[Letter]) -> None:
         """Write the letters, and save them together with what was decided."""

@@ -20,9 +20,9 @@ import msgspec
 
 from building.clock import Clock
 from building.errors import DeliveryFailed, StoreAway
+from building.waiting import unbroken
 from rules.channels.message import Entry, Link, Message
 from rules.channels.posting import TooFast
-from rules.unbroken import unbroken
 
 log = logging.getLogger(__name__)
 

@@ -21,6 +21,7 @@ from building.errors import InputError
 from building.instants import EARLIEST, to_iso
 from building.readings import Reading
 from building.site import MINUTE, Site
+from building.waiting import unbroken
 from rules import overtime
 from rules.alerts import Alert, AlertDesk
 from rules.cells import NEVER
@@ -29,7 +30,6 @@ from rules.follow_through import saving
 from rules.life import Answer
 from rules.round import still_on
 from rules.shadow import Row, Shadow
-from rules.unbroken import unbroken
 
 log = logging.getLogger(__name__)
 

@@ -5,16 +5,15 @@ FE FE FE 68 T A0..A6 CTR L DI0 DI1 SER data CS 16; numbers in BCD, low byte firs
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Final
-
-from simulators.lines import Reply
+from typing import Final, NamedTuple
 
 _WAKE: Final = b"\xfe" * 3
 COLD, GAS = 0x10, 0x30
 _READ, _READ_ADDRESS = 0x01, 0x03
 _M3: Final = 0x2C
+_ANY: Final = 0xAA
 _PRESENT: Final = (b"\x1f\x90", b"\x90\x1f")  # makers disagree which byte goes first
 M3_TOP: Final = 1_000_000.0
 
@@ -39,8 +38,17 @@ def present(volume: float, settled: float, now: datetime) -> bytes:
     return _digits(volume) + bytes((_M3,)) + _digits(settled) + bytes((_M3,)) + clock + b"\x00\x00"
 
 
-def split(buffer: bytearray) -> Iterator[tuple[int, bytes, int, bytes]]:
-    """Whole frames out of ``buffer``: type, address as sent, control, data."""
+class Request(NamedTuple):
+    """A request: type of meter, address as sent, control, data."""
+
+    kind: int
+    address: bytes
+    control: int
+    data: bytes
+
+
+def split(buffer: bytearray) -> Iterator[Request]:
+    """Whole requests out of ``buffer``."""
     while True:
         start = buffer.find(b"\x68")
         if start < 0:
@@ -57,7 +65,7 @@ def split(buffer: bytearray) -> Iterator[tuple[int, bytes, int, bytes]]:
             del buffer[:1]
             continue
         del buffer[:size]
-        yield whole[1], whole[2:9], whole[9], whole[11:-2]
+        yield Request(whole[1], whole[2:9], whole[9], whole[11:-2])
 
 
 class Cjt188Meter:
@@ -74,39 +82,19 @@ class Cjt188Meter:
         self.address, self.kind = address, kind
         self._volume, self._settled, self._clock = volume, settled, clock
 
-    def answer(self, kind: int, control: int, data: bytes) -> bytes:
+    def fits(self, request: Request) -> bool:
+        """Whether its kind and number are asked for; AA stands for any kind, and for any two digits."""
+        own = _address(self.address)
+        digits = zip(request.address, own, strict=True)
+        return request.kind in (self.kind, _ANY) and all(asked in (_ANY, byte) for asked, byte in digits)
+
+    def answer(self, request: Request) -> bytes:
         """The answer to a request for this meter."""
+        return _WAKE + self._frame(request.control, request.data)
+
+    def _frame(self, control: int, data: bytes) -> bytes:
         if control == _READ_ADDRESS:
             return frame(self.kind, self.address, 0x83, data[:3].ljust(3, b"\x00"))
         if control != _READ or data[:2] not in _PRESENT:
             return frame(self.kind, self.address, 0xC1, data[:3].ljust(3, b"\x00") + b"\x00\x00")
         return frame(self.kind, self.address, 0x81, data[:3] + present(self._volume(), self._settled(), self._clock()))
-
-
-class Cjt188Talk:
-    """A bus of such meters. ``silent(address)`` tells whether one says nothing; ``spoil`` what its line makes of it."""
-
-    def __init__(
-        self,
-        meters: Mapping[str, Cjt188Meter],
-        silent: Callable[[str], bool],
-        spoil: Callable[[str, bytes], Reply],
-        refresh: Callable[[], None],
-    ) -> None:
-        self._meters = meters
-        self._silent = silent
-        self._spoil = spoil
-        self._refresh = refresh
-
-    def heard(self, buffer: bytearray) -> Iterator[Reply]:
-        """An answer for every request to a meter that is there."""
-        for kind, address, control, data in split(buffer):
-            self._refresh()
-            fits = [m for m in self._meters.values() if _fits(kind, address, m)]
-            if len(fits) == 1 and not self._silent(fits[0].address):
-                yield self._spoil(fits[0].address, _WAKE + fits[0].answer(kind, control, data))
-
-
-def _fits(kind: int, asked: bytes, meter: Cjt188Meter) -> bool:
-    own = _address(meter.address)
-    return kind in (meter.kind, 0xAA) and all(a in (0xAA, b) for a, b in zip(asked, own, strict=True))

@@ -5,11 +5,10 @@ FE FE FE FE 68 A0..A5 68 C L data CS 16; every data byte has 0x33 added, everyth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Final, NamedTuple
 
 from simulators.building import Meter, OfficeBuilding
-from simulators.lines import Reply
 from simulators.registers.tables import meter_values
 
 _OFFSET: Final = 0x33
@@ -59,8 +58,16 @@ def _address(text: str) -> bytes:
     return bytes.fromhex(text.zfill(12))[::-1]
 
 
-def split(buffer: bytearray) -> Iterator[tuple[bytes, int, bytes]]:
-    """Whole frames out of ``buffer``: address as sent, control, data without the offset."""
+class Request(NamedTuple):
+    """A request: address as sent, control, data without the offset."""
+
+    address: bytes
+    control: int
+    data: bytes
+
+
+def split(buffer: bytearray) -> Iterator[Request]:
+    """Whole requests out of ``buffer``."""
     while True:
         start = buffer.find(b"\x68")
         if start < 0:
@@ -77,7 +84,7 @@ def split(buffer: bytearray) -> Iterator[tuple[bytes, int, bytes]]:
             return
         whole = bytes(buffer[:size])
         del buffer[:size]
-        yield whole[1:7], whole[8], bytes((byte - _OFFSET) % 256 for byte in whole[10:-2])
+        yield Request(whole[1:7], whole[8], bytes((byte - _OFFSET) % 256 for byte in whole[10:-2]))
 
 
 def _sound(whole: bytearray) -> bool:
@@ -92,8 +99,15 @@ class Dlt645Meter:
         self.address = address
         self._building, self._meter = building, meter
 
-    def answer(self, control: int, data: bytes) -> bytes | None:
-        """The answer to a request for this meter; None where it says nothing."""
+    def fits(self, request: Request) -> bool:
+        """Whether its number is asked for; AA stands for any two digits."""
+        return all(a in (_WILD, b) for a, b in zip(request.address, _address(self.address), strict=True))
+
+    def answer(self, request: Request) -> bytes:
+        """The answer to a request for this meter."""
+        return _WAKE + self._frame(request.control, request.data)
+
+    def _frame(self, control: int, data: bytes) -> bytes:
         if control == _READ_ADDRESS:
             return frame(self.address, 0x93, _address(self.address))
         if control != _READ or len(data) < 4:
@@ -115,39 +129,3 @@ def _values(building: OfficeBuilding, meter: Meter) -> Mapping[str, float]:
     if meter.device.profile is not None and "single" in meter.device.profile:
         values |= {"v1": values["v"], "i1": values["i1p"]}
     return values
-
-
-class Dlt645Talk:
-    """A bus of such meters. ``silent(address)`` tells whether one says nothing; ``spoil`` what its line makes of it."""
-
-    def __init__(
-        self,
-        meters: Mapping[str, Dlt645Meter],
-        silent: Callable[[str], bool],
-        spoil: Callable[[str, bytes], Reply],
-        refresh: Callable[[], None],
-    ) -> None:
-        self._meters = meters
-        self._silent = silent
-        self._spoil = spoil
-        self._refresh = refresh
-
-    def heard(self, buffer: bytearray) -> Iterator[Reply]:
-        """An answer for every request to a meter that is there."""
-        for address, control, data in split(buffer):
-            self._refresh()
-            meter = self._asked(address)
-            if meter is None or self._silent(meter.address):
-                continue
-            answer = meter.answer(control, data)
-            if answer is not None:
-                yield self._spoil(meter.address, _WAKE + answer)
-
-    def _asked(self, address: bytes) -> Dlt645Meter | None:
-        """The meter a request is for: all AA means the only one; AA in single bytes fits any digit."""
-        fits = [meter for number, meter in self._meters.items() if _fits(address, _address(number))]
-        return fits[0] if len(fits) == 1 else None
-
-
-def _fits(asked: bytes, own: bytes) -> bool:
-    return all(a in (_WILD, b) for a, b in zip(asked, own, strict=True))

@@ -20,17 +20,19 @@ from urllib.parse import urlsplit
 from building.clock import Clock
 from building.errors import ConfigError
 from building.site import Device, Link, Site
+from simulators import cjt188, dlt645
 from simulators.answering import Responder
 from simulators.broker import LocalBroker
 from simulators.building import OfficeBuilding
-from simulators.cjt188 import COLD, GAS, Cjt188Meter, Cjt188Talk
+from simulators.cjt188 import COLD, GAS, Cjt188Meter
 from simulators.days import Day
-from simulators.dlt645 import Dlt645Meter, Dlt645Talk
+from simulators.dlt645 import Dlt645Meter
 from simulators.families import players_of
 from simulators.faults import Fault, Kind
 from simulators.framing import Ascii, Framing, Rtu, Tcp
 from simulators.lines import Port, Reply, SerialLine, Talk
 from simulators.modbus import ModbusTalk
+from simulators.numbered import NumberedTalk
 from simulators.payloads import Player, local
 from simulators.publishing import Login, Publisher
 from simulators.recognising import counts_pulses
@@ -168,10 +170,11 @@ class Simulation:
 
         talk: Talk
         if link.protocol == "dlt645":
-            meters = {n: Dlt645Meter(self.building, self.building.meters[d.id], n) for n, d in by_number.items()}
-            talk = Dlt645Talk(meters, silent, spoil, self.catch_up)
+            meters = [Dlt645Meter(self.building, self.building.meters[d.id], n) for n, d in by_number.items()]
+            talk = NumberedTalk(meters, dlt645.split, silent, spoil, self.catch_up)
         else:
-            talk = Cjt188Talk({n: self._volume(n, d) for n, d in by_number.items()}, silent, spoil, self.catch_up)
+            volumes = [self._volume(number, device) for number, device in by_number.items()]
+            talk = NumberedTalk(volumes, cjt188.split, silent, spoil, self.catch_up)
         await self._open_line(link, lambda: talk, 2400)
 
     def _volume(self, number: str, device: Device) -> Cjt188Meter:

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from building.errors import BadFrame, MeterRefused, NoAnswer
 from collector.links.exchange import Exchange
+from collector.links.summed import is_summed, sound_frames
 from collector.links.wires import Wire
 
 READ: Final = 0x01
@@ -62,24 +63,17 @@ def encode(meter_type: int, address: str, control: int, data: bytes = b"") -> by
 
 def frames(heard: bytes) -> Iterator[Frame]:
     """Every sound frame in ``heard``, whatever stands between them."""
-    at = heard.find(0x68)
-    while at >= 0:
-        frame = _frame(heard, at)
-        if frame is not None:
-            yield frame
-            at += _HEAD + len(frame.data) + 1
-        at = heard.find(0x68, at + 1)
+    return sound_frames(heard, _frame)
 
 
-def _frame(heard: bytes, at: int) -> Frame | None:
+def _frame(heard: bytes, at: int) -> tuple[Frame, int] | None:
     if len(heard) < at + _HEAD + 2:
         return None
     end = at + _HEAD + heard[at + 10]
-    if len(heard) < end + 2 or heard[end + 1] != 0x16 or sum(heard[at:end]) & 0xFF != heard[end]:
+    if not is_summed(heard, at, end):
         return None
-    return Frame(
-        heard[at + 1], heard[at + 2 : at + 9][::-1].hex().upper(), heard[at + 9], bytes(heard[at + _HEAD : end])
-    )
+    address = heard[at + 2 : at + 9][::-1].hex().upper()
+    return Frame(heard[at + 1], address, heard[at + 9], bytes(heard[at + _HEAD : end])), end + 1
 
 
 def station(meter_type: int, address: str) -> int:

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from building.errors import BadFrame, MeterRefused, NoAnswer
 from collector.links.exchange import Exchange
+from collector.links.summed import BEGIN, is_summed, sound_frames
 from collector.links.wires import Wire
 
 READ: Final = 0x11
@@ -56,23 +57,17 @@ def encode(address: str, control: int, data: bytes = b"") -> bytes:
 
 def frames(heard: bytes) -> Iterator[Frame]:
     """Every sound frame in ``heard``, whatever stands between them."""
-    at = heard.find(0x68)
-    while at >= 0:
-        frame = _frame(heard, at)
-        if frame is not None:
-            yield frame
-            at += _HEAD + len(frame.data) + 1
-        at = heard.find(0x68, at + 1)
+    return sound_frames(heard, _frame)
 
 
-def _frame(heard: bytes, at: int) -> Frame | None:
-    if len(heard) < at + _HEAD + 2 or heard[at + 7] != 0x68:
+def _frame(heard: bytes, at: int) -> tuple[Frame, int] | None:
+    if len(heard) < at + _HEAD + 2 or heard[at + 7] != BEGIN:
         return None
     end = at + _HEAD + heard[at + 9]
-    if len(heard) < end + 2 or heard[end + 1] != 0x16 or sum(heard[at:end]) & 0xFF != heard[end]:
+    if not is_summed(heard, at, end):
         return None
     data = bytes((byte - _OFFSET) & 0xFF for byte in heard[at + _HEAD : end])
-    return Frame(heard[at + 1 : at + 7][::-1].hex().upper(), heard[at + 8], data)
+    return Frame(heard[at + 1 : at + 7][::-1].hex().upper(), heard[at + 8], data), end + 1
 
 
 class Dlt645Link:

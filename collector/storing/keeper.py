@@ -7,15 +7,11 @@ this one writes. Every call is one commit that survives a power cut.
 from __future__ import annotations
 
 import json
-import sqlite3
-import threading
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final
 
-from building.errors import StoreAway
+from collector.storing.sqlite_file import SqliteFile
 
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS kept_blobs (name TEXT PRIMARY KEY, data BLOB NOT NULL);
@@ -27,32 +23,16 @@ CREATE INDEX IF NOT EXISTS kept_by_key ON kept_records (list, key, at);
 """
 
 
-class Keeper:
+class Keeper(SqliteFile):
     """Blobs by name and records by table in the SQLite file ``path``. May be used from several threads.
 
     Raises StoreAway when the disk is full, gone or locked.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = threading.Lock()
+        super().__init__(path)
         with self._told():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = FULL")
-            self._connection.executescript(_TABLES)
-
-    def __enter__(self) -> Keeper:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Let go of the file; everything is on disk already."""
-        with self._lock:
-            self._connection.close()
+            self._open(_TABLES, synchronous="FULL")
 
     def save(self, name: str, blob: bytes) -> None:
         """Keep ``blob`` under ``name`` in place of what was there."""
@@ -122,13 +102,3 @@ class Keeper:
                 "SELECT id, record FROM kept_records WHERE list = ? AND id > ? ORDER BY id", (table, than)
             ).fetchall()
         return [(number, json.loads(text)) for number, text in rows]
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        with self._lock:
-            try:
-                yield
-            except sqlite3.Error as error:
-                raise StoreAway(
-                    f"{self._path.name} cannot be used ({error}); see that the disk has room and data/ may be written"
-                ) from error

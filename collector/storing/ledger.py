@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import threading
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Final, NamedTuple
 
 import numpy as np
 
-from building.errors import StoreAway
 from collector.intervals import SLOTS_A_DAY, SlotBook, Slots
+from collector.storing.sqlite_file import SqliteFile
 
 LEDGER: Final = "intervals.db"
 VERSION: Final = 1
@@ -52,35 +50,19 @@ class Progress(NamedTuple):
     memory: list[float | None]
 
 
-class Ledger:
+class Ledger(SqliteFile):
     """The ledger in ``path``, made if need be; with ``read_only`` one that somebody else may be writing."""
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        self._path = path
-        self._lock = threading.RLock()
+        super().__init__(path)
         with self._told():
             if read_only:
                 self._connection = sqlite3.connect(
                     f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=30, check_same_thread=False
                 )
             else:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                self._connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-                self._connection.execute("PRAGMA journal_mode = WAL")
-                self._connection.execute("PRAGMA synchronous = NORMAL")
-                self._connection.executescript(_TABLES)
+                self._open(_TABLES, synchronous="NORMAL")
                 self._connection.execute(f"PRAGMA user_version = {VERSION}")
-
-    def __enter__(self) -> Ledger:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Let go of the file."""
-        with self._lock:
-            self._connection.close()
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
@@ -204,16 +186,6 @@ class Ledger:
             self._connection.execute("ROLLBACK")
             raise
         self._connection.execute("COMMIT")
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        with self._lock:
-            try:
-                yield
-            except sqlite3.Error as error:
-                raise StoreAway(
-                    f"{self._path.name} cannot be used ({error}); see that the disk has room and data/ may be written"
-                ) from error
 
 
 def _unpacked(blob: bytes) -> Slots:

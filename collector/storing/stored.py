@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from types import TracebackType
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -34,6 +32,7 @@ from collector.storing.shapes import (
     reading_of,
     sorted_log,
 )
+from collector.storing.sqlite_file import SqliteFile
 
 _EVER: Final = (-(1 << 62), 1 << 62)
 _AT_ONCE: Final = 200_000  # readings that ``readings`` holds in memory
@@ -63,12 +62,11 @@ class _Logged(NamedTuple):
     rows: Floats
 
 
-class StoredReadings:
+class StoredReadings(SqliteFile):
     """What the embedded store in ``path`` holds. May be used from several threads. Raises StoreAway."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = threading.RLock()
+        super().__init__(path)
         try:
             self._connection = open_for_reading(path)
             self._connection.execute("SELECT count(*) FROM shapes")
@@ -84,17 +82,6 @@ class StoredReadings:
         self._last_blocks: dict[int, tuple[int, tuple[int, int] | None]] = {}  # by shape: sealed then, what was found
         self._seen = 0  # the newest log row in the tail
         self._words: dict[int, str] = {}
-
-    def __enter__(self) -> StoredReadings:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Let go of the file."""
-        with self._lock:
-            self._connection.close()
 
     # -- questions ----------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Work that several files and the memory must agree on goes to its end, also when the program stops in the middle."""
+"""Waiting: for the first of several things, and for work that must not be left half done."""
 
 from __future__ import annotations
 
@@ -7,6 +7,17 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+
+async def first_of(*waits: Coroutine[Any, Any, object]) -> None:
+    """Until one of ``waits`` is over, whatever it brought; the others are cancelled, and over when this returns."""
+    tasks = [asyncio.create_task(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def unbroken(work: Coroutine[Any, Any, T]) -> T:
