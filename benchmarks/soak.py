@@ -16,12 +16,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from building.clock import FastClock
 from greenwarden.door import open_site, sample_site
 from greenwarden.program import Program
 from simulators.scenario import default_faults
@@ -38,16 +37,32 @@ def handles() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-class SharedClock(FastClock):
-    """The same time in two processes: ``speed`` times the computer's steady clock since ``begun`` (ns)."""
+class SharedClock:
+    """The same time in two processes: ``speed`` times the computer's steady clock since ``begun`` (ns).
+
+    Unlike ``FastClock`` it waits for nobody, as the clock on the wall does not; two of those would drift apart.
+    """
 
     def __init__(self, start: int, speed: float, begun: int) -> None:
-        super().__init__(start, speed)
-        self._of_start = start
+        self.speed = speed
+        self._start = start
         self._begun = begun
 
     def now(self) -> int:
-        return self._of_start + int((time.monotonic_ns() - self._begun) * self.speed / 1_000_000)
+        return self._start + int((time.monotonic_ns() - self._begun) * self.speed / 1_000_000)
+
+    async def sleep_until(self, moment: int) -> None:
+        while (left := moment - self.now()) > 0:  # noqa: ASYNC110 - waits for time itself, no event could tell
+            await asyncio.sleep(left / 1000 / self.speed)
+
+    def steady(self) -> int:
+        return self.now()
+
+    async def sleep_steady(self, moment: int) -> None:
+        await self.sleep_until(moment)
+
+    def hold(self) -> Callable[[], None]:
+        return lambda: None
 
 
 async def building(start: int, speed: float, begun: int) -> None:
