@@ -6,6 +6,7 @@ import random
 import sqlite3
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -127,7 +128,8 @@ def test_of_two_values_for_one_instant_the_one_written_last_counts(tmp_path: Pat
 
 def shrink(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks and log so small that a short test goes through sealing, joining and shortening."""
-    for name, value in {"_BLOCK": 16, "_LOG_ROWS": 6, "_FRESH_NUMBERS": 50, "_LOG_NUMBERS": (500, 500)}.items():
+    small = {"_BLOCK": 16, "_LOG_ROWS": 6, "_JOINED_ROWS": 3, "_FRESH_NUMBERS": 50, "_LOG_NUMBERS": (500, 500)}
+    for name, value in small.items():
         monkeypatch.setattr(f"collector.storing.embedded.{name}", value)
 
 
@@ -189,6 +191,60 @@ def test_seldom_devices_do_not_keep_the_log_long_nor_leave_many_blocks(
             "SELECT count(*) FROM blocks b JOIN shapes s ON s.id = b.shape WHERE s.device = 'seldom'"
         )
         assert blocks.fetchone()[0] <= 5
+
+
+def test_readings_that_come_one_by_one_cost_no_more_than_their_numbers_until_they_are_sealed(tmp_path: Path) -> None:
+    values = {"active_power": 1.5, "voltage": 230.0, "current": 0.1, "power_factor": 0.9, "energy_import": 7.0}
+    with EmbeddedStore(tmp_path / DATABASE, power_safe=False) as store:
+        store.write([Reading(f"d{number}", START, values) for number in range(40)])
+        tracemalloc.start()
+        try:
+            for number in range(1_900):  # fewer than the log may hold
+                store.write([Reading(f"d{number % 40}", START + 1 + number, values)])
+            grown, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        rows = sqlite3.connect(tmp_path / DATABASE).execute("SELECT count(*) FROM log").fetchone()[0]
+        assert store.count() == 1_940
+    assert rows == 1_901
+    assert grown < 1_900 * 400  # bytes; 60 of them are its numbers, 128 the entry in the list of rows
+
+
+def test_a_reader_that_lives_long_keeps_nothing_of_what_is_sealed_though_nobody_asks_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"_FRESH_NUMBERS": 500, "_LOG_NUMBERS": (4_000, 4_000)}.items():
+        monkeypatch.setattr(f"collector.storing.embedded.{name}", value)
+
+    def rounds(first: int, last: int) -> None:
+        for number in range(first, last):
+            at = START + number * 100
+            batch = [Reading("ignored", at + step, {"illuminance": 300.0}) for step in range(100)]
+            store.write([*batch, Reading("asked", at, {"active_power": 1.0})])
+            if number % 10 == 0:  # as often as the series is sealed, and never just after that
+                assert store.last("asked", "active_power") == (at, 1.0)
+
+    with EmbeddedStore(tmp_path / DATABASE, power_safe=False) as store:
+        rounds(0, 100)
+        tracemalloc.start()
+        try:
+            rounds(100, 900)
+            grown, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert store.count("ignored") == 90_000
+    assert grown < 400_000  # bytes; 80,000 more readings of it were written, of 16 bytes each
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux tells what a process has mapped")
+def test_the_stores_own_reader_maps_no_file_so_that_memory_does_not_grow_with_it(tmp_path: Path) -> None:
+    with EmbeddedStore(tmp_path / DATABASE, power_safe=False) as store:
+        for first in range(0, 30_000, 1_000):
+            store.write([numbered(number) for number in range(first, first + 1_000)])
+        assert store.count() == 30_000
+        mapped = {line.split()[-1] for line in Path("/proc/self/maps").read_text(encoding="utf-8").splitlines()}
+        assert str(tmp_path / f"{DATABASE}-shm") in mapped
+        assert str(tmp_path / DATABASE) not in mapped
 
 
 def test_means_are_those_of_plain_arithmetic(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ from collector.storing.blocks import Floats, Ints
 from collector.storing.logrows import Row, log_row, packed_row
 from collector.storing.packing import StoredPoint, change_of
 from collector.storing.schema import COLUMN_BITS, open_for_writing
-from collector.storing.shapes import Columns, LogRow, Rows, in_order, is_plain, row_of, sorted_log
+from collector.storing.shapes import Columns, LogRow, Rows, in_order, is_plain, joined, row_of, sorted_log
 from collector.storing.stored import Point, StoredReadings
 
 DATABASE: Final = "greenwarden.db"
@@ -41,6 +41,7 @@ _BLOCK: Final = 512  # readings; measured best of 128 to 2048 for size and for t
 _LOG_ROWS: Final = 2_000  # what a reader decodes at most when it opens the store
 _LOG_NUMBERS: Final = (1 << 18, 1 << 22)  # least and most numbers in the log before the older half is sealed
 _LOG_BLOCKS: Final = 1.5  # between those, the log holds so many blocks of every column
+_JOINED_ROWS: Final = 128  # of the log, kept in memory as one: rows of few readings would cost many times their numbers
 _FRESH_NUMBERS: Final = 1 << 18  # taken apart by shape at once; by the batch it would cost more than all else
 _DAY: Final = 86_400_000
 _POINTS_KEPT: Final = 7 * _DAY
@@ -109,7 +110,7 @@ class EmbeddedStore:
         self._forget_memory()
         with _away():
             self._open()
-        self._reader = StoredReadings(path)
+        self._reader = StoredReadings(path, lean=True)
 
     def _forget_memory(self) -> None:
         self._shapes: dict[tuple[str, Columns], _Shape] = {}
@@ -128,6 +129,7 @@ class EmbeddedStore:
         self._power = 0  # of ten, that made whole numbers of the last batch
         self._logged = 0
         self._fresh: list[LogRow] = []
+        self._joined = 0  # of them, that are many in one
         self._fresh_numbers = 0
         self._columns = 0
 
@@ -353,6 +355,9 @@ class EmbeddedStore:
     def _add(self, number: int, row: Row) -> None:
         """Take one row of the log into memory."""
         self._fresh.append((number, *row))
+        if len(self._fresh) - self._joined >= _JOINED_ROWS:
+            self._fresh[self._joined :] = [joined(self._fresh[self._joined :])]
+            self._joined += 1
         self._fresh_numbers += len(row[2])
         self._log[number] = len(row[2])
         self._logged += len(row[2])
@@ -361,7 +366,7 @@ class EmbeddedStore:
         """Put what came lately to its shapes, but for what is ``sealed`` (shape to number in the log) already."""
         fresh = self._fresh
         self._fresh = []
-        self._fresh_numbers = 0
+        self._fresh_numbers = self._joined = 0
         for ident, numbers, (at, rows) in sorted_log(fresh, self._widths):
             kept = int(np.searchsorted(numbers, sealed.get(ident, 0), side="right"))
             if kept == len(numbers):
@@ -369,7 +374,7 @@ class EmbeddedStore:
             shape = self._by_id[ident]
             if not shape.parts:
                 shape.since = int(numbers[kept])
-            shape.parts.append((at[kept:], rows[kept:]))
+            shape.parts.append((at[kept:].copy(), rows[kept:].copy()))  # slices would keep all that came with them
             before, shape.waiting = shape.waiting, shape.waiting + len(at) - kept
             if before < shape.full <= shape.waiting:
                 self._full.append(shape)

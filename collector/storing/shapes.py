@@ -23,8 +23,9 @@ Columns = tuple[str, ...]
 Rows = tuple[NDArray[np.int64], NDArray[np.float64]]
 """Instants (n) and numbers (n by columns)."""
 
-LogRow = tuple[int, NDArray[np.uint32], NDArray[np.int64], NDArray[np.float64]]
-"""Number in the log; shape and instant of every reading; the columns of all readings one after another."""
+LogRow = tuple[int | NDArray[np.int64], NDArray[np.uint32], NDArray[np.int64], NDArray[np.float64]]
+"""Number in the log, one for all readings or one for each; shape and instant of every reading; the columns of all
+readings one after another."""
 
 _WORD: Final = "="
 _BAD: Final = "!"
@@ -109,12 +110,22 @@ def sorted_log(log: Sequence[LogRow], widths: NDArray[np.int64]) -> Iterator[tup
     gather = np.repeat(starts[order] - (ends - wide), wide) + np.arange(ends[-1])
     values = np.concatenate([row[3] for row in log])[gather]
     times = np.concatenate([row[2] for row in log])[order]
-    numbers = np.repeat([row[0] for row in log], [len(row[1]) for row in log])[order]
+    numbers = _numbers(log)[order]
     firsts = np.flatnonzero(np.concatenate(([True], shapes[1:] != shapes[:-1])))
     places = [*(ends - wide)[firsts].tolist(), len(values)]
     for index, (first, last) in enumerate(pairwise([*firsts.tolist(), len(shapes)])):
         rows = values[places[index] : places[index + 1]].reshape(last - first, -1)
         yield int(shapes[first]), numbers[first:last], (times[first:last], rows)
+
+
+def joined(log: Sequence[LogRow]) -> LogRow:
+    """Several rows of the log as one. A row of one reading costs 2 kB by itself, most of it the objects around it."""
+    shapes, times, values = (np.concatenate([row[part] for row in log]) for part in (1, 2, 3))
+    return _numbers(log), shapes, times, values
+
+
+def _numbers(log: Sequence[LogRow]) -> NDArray[np.int64]:
+    return np.concatenate([np.broadcast_to(row[0], len(row[1])) for row in log])
 
 
 def in_order(times: NDArray[np.int64], rows: NDArray[np.float64]) -> Rows:

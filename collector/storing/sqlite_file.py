@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from building.errors import StoreAway
+from collector.storing.schema import SMALL_CACHE
 
 
 class SqliteFile:
@@ -39,6 +40,7 @@ class SqliteFile:
         self._connection = sqlite3.connect(self._path, timeout=30, isolation_level=None, check_same_thread=False)
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute(f"PRAGMA synchronous = {synchronous}")
+        self._connection.execute(SMALL_CACHE)
         self._connection.executescript(tables)
 
     @contextmanager

@@ -63,12 +63,15 @@ class _Logged(NamedTuple):
 
 
 class StoredReadings(SqliteFile):
-    """What the embedded store in ``path`` holds. May be used from several threads. Raises StoreAway."""
+    """What the embedded store in ``path`` holds. May be used from several threads. Raises StoreAway.
 
-    def __init__(self, path: Path) -> None:
+    ``lean``: see ``open_for_reading``.
+    """
+
+    def __init__(self, path: Path, *, lean: bool = False) -> None:
         super().__init__(path)
         try:
-            self._connection = open_for_reading(path)
+            self._connection = open_for_reading(path, lean=lean)
             self._connection.execute("SELECT count(*) FROM shapes")
         except sqlite3.Error as error:
             raise InputError(
@@ -235,7 +238,7 @@ class StoredReadings(SqliteFile):
             if ident >= len(self._widths):
                 self._widths = np.append(self._widths, np.zeros(max(64, ident), np.int64))
             self._widths[ident] = len(columns)
-        oldest, newest = self._connection.execute("SELECT min(number), max(number) FROM log").fetchone()
+        newest = self._connection.execute("SELECT max(number) FROM log").fetchone()[0]
         if newest is None:
             self._tail.clear()
             return
@@ -246,12 +249,13 @@ class StoredReadings(SqliteFile):
         )
         fresh = [(number, *log_row(readings, data)) for number, readings, data in rows]
         for shape, numbers, (times, values) in sorted_log(fresh, self._widths):
-            self._tail.setdefault(shape, []).append(_Logged(numbers, times, values))
+            # Copies: a slice would keep all that was read with it for as long as this series waits.
+            self._tail.setdefault(shape, []).append(_Logged(numbers.copy(), times.copy(), values.copy()))
         self._seen = newest
         self._sealed = dict(self._connection.execute("SELECT id, sealed FROM shapes"))
         for shape, parts in self._tail.items():
-            if parts and parts[0].numbers[0] < oldest and parts[-1].numbers[-1] <= self._sealed[shape]:
-                self._tail[shape] = []
+            if parts and parts[0].numbers[-1] <= self._sealed[shape]:  # whether anybody asks for the series or not
+                parts[:] = [part for part in parts if part.numbers[-1] > self._sealed[shape]]
 
     def _unsealed(self, shape: int) -> Rows | None:
         """The rows of ``shape`` that are in the log and in no block."""
