@@ -20,6 +20,7 @@ from rules.stages import STAGES, Held, Look
 from rules.topology import CAUSES, SILENT, Heard, Topology, cause_alert, words
 
 _KEEP: Final = 7 * DAY  # how long a case that is over can be explained
+_MOST_OVER: Final = 2_000  # cases that are over, each about 5 kB: a line that comes and goes makes hundreds an hour
 _MOST_DECISIONS: Final = 100  # per case
 _CHATTER_RAISES: Final = 3
 _CHATTER_WITHIN: Final = 10 * MINUTE
@@ -111,6 +112,8 @@ class Dispatcher:
                 letter = self._letter(part, department, now) if part else None
                 if letter is not None:
                     letters.append(letter)
+        if len(self.cases) > _MOST_OVER:
+            self._forget_oldest()
         return letters
 
     def route_of(self, case: Case) -> Route:
@@ -349,6 +352,21 @@ class Dispatcher:
         return self.take(alert | words(alert, self.site.site.language)._asdict(), now)
 
     # -- forgetting ---------------------------------------------------------------------------------------------------
+
+    def _forget_oldest(self) -> None:
+        """Beyond a number, cases that are over go before their week, unless somebody is still to be told of them."""
+        over = [case for case in self.cases.values() if case.ended is not None and not self._waits(case)]
+        over.sort(key=lambda case: case.ended or 0)
+        for case in over[: max(0, len(over) - _MOST_OVER)]:
+            self._forget(case)
+
+    def _waits(self, case: Case) -> bool:
+        """Whether the end of ``case`` is still to be told; who never heard that it began will hear nothing of it."""
+        chatter = self.book.chatter.get(case.key)
+        if chatter is not None and chatter.case == case.id:
+            return True
+        told = ((step.person, case.told.get(step.person.name)) for step in self._steps(case))
+        return any(known is not None and _wish(case, person, known) is not None for person, known in told)
 
     def _forget(self, case: Case) -> None:
         del self.cases[case.id]

@@ -240,6 +240,30 @@ def test_explain_names_the_stage_the_reason_and_when_it_is_looked_at_again() -> 
     assert reminder.until == local(f"{WED} 21:00") + 30_000
 
 
+def test_a_line_that_comes_and_goes_fills_no_memory_and_whoever_heard_the_beginning_hears_the_end() -> None:
+    desk = Desk()
+    told = an_alert("told", at=local(f"{WED} 08:40"))
+    desk.take(told, local(f"{WED} 08:40"))
+    desk.run(local(f"{WED} 20:00"))
+    desk.take(over(told, local(f"{WED} 20:00")), local(f"{WED} 20:00"))  # outside the hours: it waits for the morning
+    for number in range(2_500):
+        at = local(f"{WED} 20:01") + number * 1_000
+        alert = an_alert(f"a{number}", at=at, rule="meter_silent", device=f"light-{number % 7}")
+        desk.dispatcher.take(alert, at)
+        desk.dispatcher.take(over(alert, at + 500), at + 500)
+        if number % 100 == 99:
+            desk.run(at + 500)
+    cases = desk.dispatcher.cases
+    assert len(cases) <= 2_100
+    assert "a2499" in cases
+    assert "a0" not in cases
+    assert "told" in cases
+    desk.run(local("2026-07-02 09:00"))
+    assert [line for line in desk.lines() if line.endswith("resolved told")] == [
+        "07-02 08:30 group resolved told", "07-02 08:30 keeper resolved told", "07-02 08:30 duty resolved told",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("restart_after", range(0, 200, 7))
 def test_a_restart_at_any_moment_tells_nothing_twice_and_loses_nothing(restart_after: int) -> None:
     def story(desk: Desk, begin: int, end: int) -> None:
