@@ -24,6 +24,7 @@ from building.site import Site
 from building.waiting import first_of
 from greenwarden import terminal
 from greenwarden.door import data_folder, open_site, profiles_folder
+from greenwarden.heap import share_one_heap
 from greenwarden.owning import owned
 from greenwarden.program import Program
 from greenwarden.replaying import with_rules
@@ -43,6 +44,7 @@ async def run_site(path: Path, shadow: Path | None = None) -> None:
 
     Raises ConfigError before anything is opened when a file or a secret is wrong.
     """
+    share_one_heap()
     checked = _checked(path, shadow)
     folder = data_folder(path, checked[0])
     with owned(folder):
