@@ -2,8 +2,9 @@
 
     python benchmarks/soak.py --minutes 60 --speed 20
 
-Prints a line every minute and at the end the growth from the end of the first fifth (by then the building has had
-four hours, and SQLite's caches are full) to the end. The simulated building and its broker run in a process of their own: what is measured is the program alone.
+Prints a line every minute and at the end the growth from the end of the first fifth (by then the building has had four
+hours, and SQLite's caches are full) to the end. The simulated building and its broker run in a process of their own:
+what is measured is the program alone.
 """
 
 from __future__ import annotations
