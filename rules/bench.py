@@ -315,11 +315,11 @@ class Bench:
         self.memory.keep(device.zone, f"doubt|{device.id}", doubt)
         return doubt
 
-    def still(self, device: Device, quantity: str, *, alone: bool) -> Still:
+    def still(self, device: Device, quantity: str, *, alone: bool, excuses: bool = False) -> Still:
         """Whether a quantity stands still, beside those of its kind."""
         others = self._stills.setdefault((device.kind, quantity), [])
         ticker = self.ticker(*range(0, _DAY_MINUTES, 60))
-        still = Still(self.memory, self.signal(device, quantity), ticker, others, alone)
+        still = Still(self.memory, self.signal(device, quantity), ticker, others, alone, excuses)
         others.append(still)
         self.memory.keep(device.zone, f"still|{device.id}|{quantity}", still)
         return still

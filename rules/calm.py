@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -19,6 +19,7 @@ import numpy as np
 from building.quantities import MODES
 from rules.cells import NEVER, Cell, Signal, Track
 from rules.clocks import Ticker
+from rules.excess import Excess
 from rules.learning import LampLight, LowLevel
 from rules.maintenance import Still
 from rules.memory import Memory
@@ -104,19 +105,19 @@ class SignalLine:
 
 
 class Call(Cell):
-    """Has a watch hear, at a moment of the calendar's."""
+    """Has a cell hear, at a moment of the calendar's."""
 
-    __slots__ = ("watch",)
+    __slots__ = ("cell",)
 
-    def __init__(self, memory: Memory, watch: Watch, moment: int) -> None:
+    def __init__(self, memory: Memory, cell: Cell, moment: int) -> None:
         super().__init__(memory, 3)
-        self.watch = watch
+        self.cell = cell
         self.wake_at(moment)
 
     def wake(self, moment: int) -> None:
         if self.memory.history is not None:
-            self.memory.history.prepare(self.watch)
-        self.watch.hear(moment)
+            self.memory.history.prepare(self.cell)
+        self.cell.hear(moment)
 
 
 class Calm:
@@ -137,11 +138,11 @@ class Calm:
         self._minded: dict[Cell, StillLine] = {}  # those on whose moves others wait
         self._asleep: list[tuple[Cell, list[Cell]]] = []  # who told the time, and whom
         self.signals: set[Signal] = set()
-        self.hears: list[tuple[int, Watch]] = []  # keys at which watches must hear
+        self.hears: list[tuple[int, Cell]] = []  # keys at which watches must hear, or what reckons for them
         self._stills = self._still_ones()
         self._zones = [zone for zone in plan.zones if zone.fit and zone.watches and self._is_calm(zone)]
         for zone in self._zones:
-            self.signals.update(signal for signal in zone.signals if signal not in zone.fed)
+            self.signals.update(zone.signals)
         self._fall_asleep()
         for zone in self._zones:
             self._judge(zone)
@@ -302,9 +303,6 @@ class Calm:
         for zone in self._zones:
             quiet.update(zone.rooms)
             quiet.update(zone.levels)
-            for signal in zone.fed:  # those judged at once must not hear of it as well
-                self._asleep.append((signal, signal.listeners))
-                signal.listeners = [cell for cell in signal.listeners if cell in zone.hearing]
             for source in (source for room in zone.rooms for source in room.sources):
                 source.waking = 0
         clocks = {*self._plan.tickers.values(), *(room.working for zone in self._zones for room in zone.rooms)}
@@ -338,7 +336,9 @@ class Calm:
         for level in zone.levels:
             self._learn(level)
         for light in zone.lights:
-            self._learn_light(light)
+            self._learn_light(light, zone)
+        for excess in zone.excesses:
+            self._reckon(excess, zone)
         for watch in zone.watches:
             self._hear(watch)
 
@@ -364,7 +364,7 @@ class Calm:
             values = run.values[self._looks(run, ticks[0])]
         self._lines[level] = LevelLine(level, *ticks, values, self.turns)
 
-    def _learn_light(self, light: LampLight) -> None:
+    def _learn_light(self, light: LampLight, zone: Zone) -> None:
         run, sensor = self._runs.get(light.sensor), light.sensor
 
         def lux(moment: int, turn: int) -> float | None:
@@ -372,56 +372,70 @@ class Calm:
                 return None if sensor.unknown else float(sensor.value)
             return run.value_at(moment, turn - FIRST_DEVICE)
 
-        cells = [cell for cell in self._lines if light in cell.listeners]
+        lines = [self._lines[cell].line(False) for cell in self._told(light, zone)]
         changes = []
-        if cells:
-            lines = [self._lines[cell].line(False) for cell in cells]
-            _, keys, truths = self._truths(lines, lambda: (light.is_lit(), 1.0))
+        if lines:
+            _, keys, truths = self._truths(lines, lambda: (light.is_lit(), None))
             for key, truth in zip(keys.tolist(), truths.tolist(), strict=True):
                 changes.append((key // self.turns, key % self.turns, truth == 1))
         light.waking, due = 0, light.waking if light.edge else 0
         self._lines[light] = LightLine(light, changes, lux, due, self.turns, self._last)
 
-    def _hear(self, watch: Watch) -> None:
-        """Find when ``watch`` must hear."""
-        condition = watch.condition
-        rule = watch.rule
-        exact = rule not in _BY_BAND
-        modes = [cell for cell in condition.inputs if isinstance(cell, Signal) and cell.quantity == "mode"]
+    def _told(self, cell: Cell, zone: Zone) -> list[Signal]:
+        """Signals that speak, of those that tell ``cell``."""
+        return [signal for signal in zone.signals if cell in signal.listeners and signal in self._lines]
+
+    def _reckon(self, excess: Excess, zone: Zone) -> None:
+        """Find when ``excess`` must hear."""
+        changing = self._changing(excess, self._told(excess, zone), exact=False)
+        if not changing:
+            return
+        heard = excess.has_heard(*excess.case())
+        _, keys, _ = self._truths(changing, excess.case)
+        self._call(excess, keys if heard else _all_keys(changing))
+
+    def _changing(self, cell: Cell, inputs: Sequence[Cell], *, exact: bool) -> list[Line]:
+        """The lines of what ``cell`` looks at, all put to their first states, that do not stay there."""
+        modes = [cell for cell in inputs if isinstance(cell, Signal) and cell.quantity == "mode"]
         numbers = ("setpoint", "temperature") if any(map(self._may_be_auto, modes)) else ("setpoint",)
         lines, brings = [], []
-        for cell in dict.fromkeys(condition.inputs):
-            found = self._lines.get(cell)
+        for given in inputs:
+            found = self._lines.get(given)
             if found is None:
                 continue
             brings.append(found.bring)
-            by_number = exact or (isinstance(cell, Signal) and cell.quantity in numbers)
-            lines.append(found.line(by_number) if isinstance(cell, Signal) else found.line)
-        self._bring[watch] = brings
+            by_number = exact or (isinstance(given, Signal) and given.quantity in numbers)
+            lines.append(found.line(by_number) if isinstance(given, Signal) else found.line)
+        self._bring[cell] = brings
+        for line in lines:
+            line.show(int(line.codes[0]))
+        return [line for line in lines if len(line.keys)]
+
+    def _hear(self, watch: Watch) -> None:
+        """Find when ``watch`` must hear."""
+        condition = watch.condition
         share = condition.share
 
         def case() -> tuple[bool | None, float]:
             truth = condition.test()
             return truth, share() if share is not None and truth else 1.0
 
-        changing = [line for line in lines if len(line.keys)]
+        changing = self._changing(watch, list(dict.fromkeys(condition.inputs)), exact=watch.rule not in _BY_BAND)
         if not changing:
             return
-        for line in lines:
-            line.show(int(line.codes[0]))
         first, keys, truths = self._truths(changing, case)
         if first != _UNKNOWN and (first == 1) != (watch.phase != QUIET and not watch.ending):
             keys = _all_keys(changing)  # it has not heard yet how things are
-            truths = np.full(len(keys), _UNKNOWN)
-        if len(keys):
-            self._call(watch, first, keys, truths)
+        elif len(keys) and max(first, int(truths.max())) < _UNKNOWN:
+            keys = keys[_worth_hearing(watch, keys // self.turns, truths, first == 1)]
+        self._call(watch, keys)
 
     def _may_be_auto(self, mode: Signal) -> bool:
         line = self._lines.get(mode)
         return mode.value == "auto" if line is None else bool((line.numbers == MODES.index("auto")).any())
 
     @staticmethod
-    def _truths(lines: Sequence[Line], case: Callable[[], tuple[bool | None, float]]) -> tuple[int, Ints, Ints]:
+    def _truths(lines: Sequence[Line], case: Callable[[], tuple[bool | None, Hashable]]) -> tuple[int, Ints, Ints]:
         """The truth at first; the keys at which the case turns, and what it is then: 0, 1 or unknown."""
         keys = _all_keys(lines)
         states = [np.concatenate((line.codes[:1], line.codes[line.keys.searchsorted(keys, "right")])) for line in lines]
@@ -437,27 +451,25 @@ class Calm:
             cases = np.arange(shown.shape[1])
         # By case: its number among those that differ to the rule, and its truth.
         numbers, truths = np.zeros((2, int(cases[-1]) + 1), np.int64)
-        told: dict[tuple[int, float], int] = {}
+        told: dict[tuple[int, Hashable], int] = {}
         for number, codes in zip(cases.tolist(), shown.T.tolist(), strict=True):
             for line, code in zip(lines, codes, strict=True):
                 line.show(code)
-            truth, share = case()
-            found = (_UNKNOWN if truth is None else int(truth), share)
+            truth, sort = case()
+            found = (_UNKNOWN if truth is None else int(truth), sort)
             truths[number] = found[0]
             numbers[number] = told.setdefault(found, len(told))
         turns = numbers[combined]
         changed = np.flatnonzero(turns[1:] != turns[:-1])
         return int(truths[combined[0]]), keys[changed], truths[combined[changed + 1]]
 
-    def _call(self, watch: Watch, first: int, keys: Ints, truths: Ints) -> None:
-        """Have ``watch`` hear of all that can matter to it."""
-        if max(first, int(truths.max())) < _UNKNOWN:
-            keys = keys[_worth_hearing(watch, keys // self.turns, truths, first == 1)]
+    def _call(self, cell: Cell, keys: Ints) -> None:
+        """Have ``cell`` hear at ``keys``."""
         for key in keys.tolist():
             if key % self.turns < FIRST_DEVICE:
-                Call(self._memory, watch, key // self.turns)
+                Call(self._memory, cell, key // self.turns)
             else:
-                self.hears.append((key, watch))
+                self.hears.append((key, cell))
 
 
 def _all_keys(lines: Sequence[Line]) -> Ints:

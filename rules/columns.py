@@ -64,7 +64,8 @@ class ColumnHistory:
     def holds_back(self, watch: Cell, state: str, at: int) -> bool:
         if self._held_back is None or self.calm is None or not isinstance(watch, Watch):
             return False
-        if state == "raised" and watch.condition.share is None and self.calm.knows(watch):
+        settled = watch.condition.share is None and watch.condition.spent is None
+        if state == "raised" and settled and self.calm.knows(watch):
             self._held_back[watch] = (self._moment, self._rank, at)
             return True
         self._held_back.pop(watch, None)
@@ -320,15 +321,15 @@ class _Events:
 def _feed(
     memory: Memory, history: ColumnHistory, sources: list[tuple[Track, Run | None, Ints]], ranks: dict[Track, int]
 ) -> Iterator[list[Finding]]:
-    """What signals and watches must hear of, by time and device; of one device and instant, all signals together."""
+    """What signals must take, and watches hear of, by time and device; of one instant, a device's signals together."""
     calm = history.calm
     turns = len(ranks) + FIRST_DEVICE + 1
     keys = [times * turns + (ranks[track] + FIRST_DEVICE) for track, _, times in sources]
     lengths = [len(part) for part in keys]
-    calls: list[Watch] = []
+    calls: list[Cell] = []
     if calm is not None and calm.hears:
         keys.append(np.array([key for key, _ in calm.hears], np.int64))
-        calls = [watch for _, watch in calm.hears]
+        calls = [cell for _, cell in calm.hears]
     if not keys:
         return
     whole = np.concatenate(keys)
@@ -338,7 +339,7 @@ def _feed(
     events = [None if run is None else _Events(run) for _, run, _ in sources]
     tracks = {rank: track for track, rank in ranks.items()}
     group: list[tuple[_Events, int]] = []
-    listening: list[Watch] = []
+    listening: list[Cell] = []
     spoken = False
     now = -1
     for key, source, place in zip(whole[order].tolist(), which[order].tolist(), number[order].tolist(), strict=True):
@@ -365,7 +366,7 @@ def _apply(
     history: ColumnHistory,
     here: tuple[int, int, Track | None],
     group: list[tuple[_Events, int]],
-    listening: list[Watch],
+    listening: list[Cell],
 ) -> None:
     moment, rank, track = here
     if moment > memory.now:
@@ -381,8 +382,8 @@ def _apply(
                 changed.append(events.run.signal)
         memory.hear(track, moment)
         spread(memory, track, changed, moment)
-    for watch in listening:
-        history.prepare(watch)
-        watch.hear(moment)
+    for cell in listening:
+        history.prepare(cell)
+        cell.hear(moment)
     if listening and memory.heap and memory.heap[0][0] <= memory.now:
         memory.advance(memory.now)

@@ -55,10 +55,18 @@ class Excess(Lasting):
         """W while running within the limit; None while learning."""
         return self.usual_kwh * 1000 * _HOUR / self.usual_ms if self.usual_ms >= _KNOWN_FROM else None
 
-    def hear(self, moment: int) -> None:
+    def case(self) -> tuple[bool | None, tuple[str, float]]:
+        """Whether it is beyond, and what that makes of the draw: to hear of the same again changes nothing."""
         beyond = self._beyond()
         state = BEYOND if beyond else WITHIN if beyond is False and self._running() else NEITHER
-        share = self._share() if state == BEYOND else 0.0
+        return beyond, (state, self._share() if state == BEYOND else 0.0)
+
+    def has_heard(self, beyond: bool | None, sort: tuple[str, float]) -> bool:
+        """Whether this ``case`` is the one it stands at."""
+        return sort == (self.state, self.share) and (beyond is None or beyond == (self.ended is None))
+
+    def hear(self, moment: int) -> None:
+        beyond, (state, share) = self.case()
         if (state, share) != (self.state, self.share):
             self._close(moment)
             self.mark = list(self._meter.mark(moment)) if state else []

@@ -164,18 +164,23 @@ class Doubt(Lasting):
 class Still(Lasting):
     """Whether a value that ought to move stands still, by a look every hour.
 
-    ``since`` is the look from which it has been the same. A zero is only remarkable where there never was one.
+    ``since`` is the look from which it has been the same. A zero is only remarkable where there never was one. One that
+    ``excuses`` is never remarkable itself: while it moves, others of its device may stand still.
     """
 
-    __slots__ = ("alone", "looks", "lowest", "moved", "others", "quantity", "signal", "since", "value")
+    __slots__ = ("alone", "excuses", "looks", "lowest", "moved", "others", "quantity", "signal", "since",
+                 "value")  # fmt: skip
     STATE: ClassVar = ("value", "since", "moved", "lowest", "looks")
 
     KNOWN_AFTER: ClassVar = 3 * _SAMPLES_A_DAY
 
-    def __init__(self, memory: Timeline, signal: Signal, ticker: Ticker, others: Sequence[Still], alone: bool) -> None:
+    def __init__(
+        self, memory: Timeline, signal: Signal, ticker: Ticker, others: Sequence[Still], alone: bool, excuses: bool
+    ) -> None:
         super().__init__(memory, 3)
         self.signal = signal
         self.quantity = signal.quantity
+        self.excuses = excuses
         self.others = others  # of the same kind and quantity, itself among them
         self.alone = alone  # whether it is remarkable without a neighbour that moves
         self.value: float | None = None

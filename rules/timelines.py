@@ -216,15 +216,14 @@ class StillLine:
         before = np.concatenate((np.array([np.nan if still.value is None else still.value]), values[:-1]))
         self._changed = values != before
         self.harmless = True
-        if len(ticks):
+        if len(ticks) and not still.excuses:
             places = np.maximum.accumulate(np.where(self._changed, np.arange(len(ticks)), -1))
             since = np.where(places >= 0, heard[places], still.since)
-            # As it stood before each look: what else the rule looks at is looked at, and told, before.
+            # Before and after each look: what else the rule looks at is looked at, and told, in between.
             stood = np.concatenate((np.array([still.since]), since[:-1]))
-            long = (ticks - stood >= wait) & ~np.isnan(before)
-            if long.any():
-                zero_usual = still.lowest is not None and still.lowest <= 0
-                self.harmless = zero_usual and not before[long].any() and not values[long].any()
+            numbers = np.concatenate((before[ticks - stood >= wait], values[ticks - since >= wait]))
+            zero_usual = still.lowest is not None and still.lowest <= 0
+            self.harmless = bool(np.isnan(numbers).all() if not zero_usual else not np.nan_to_num(numbers).any())
 
     def moves(self) -> list[int]:
         """The looks at which it had moved since the one before."""

@@ -25,8 +25,7 @@ class Zone:
         self.lights: list[LampLight] = []
         self.levels: list[LowLevel] = []
         self.seasons: list[SeasonNow] = []
-        self.fed: set[Signal] = set()  # of which somebody must hear event by event even so
-        self.hearing: set[Cell] = set()  # that somebody
+        self.excesses: list[Excess] = []
         self.mute: set[Signal] = set()  # signals that must not speak for the zone to be calm
         self.fit = True  # whether all of its cells are of kinds that are known here
 
@@ -84,6 +83,8 @@ def _zones(memory: Memory) -> Iterable[Zone]:
                 zone.levels.append(cell)
             elif isinstance(cell, SeasonNow) and cell not in zone.seasons:
                 zone.seasons.append(cell)
+            elif isinstance(cell, Excess) and cell not in zone.excesses:
+                zone.excesses.append(cell)
     for zone in zones.values():
         zone.fit = _fits(zone)
     return zones.values()
@@ -96,26 +97,24 @@ def _things(inputs: Sequence[Cell]) -> list[object]:
 
 
 def _fits(zone: Zone) -> bool:
-    """Part the rules that can be judged at once from those that hear of each event; False where these two meet."""
-    judged, hearing = [], zone.hearing  # type: list[Watch], set[Cell]
+    """Whether all of its rules can be judged at once; finds the signals that must be mute for that."""
     for watch in zone.watches:
         condition = watch.condition
-        plain = not (condition.began or condition.proved or condition.spent or condition.head)
-        if plain and all(isinstance(c, (Signal, Room, SeasonNow, LowLevel, LampLight)) for c in condition.inputs):
-            judged.append(watch)
-            # Signs of people from a device that the rule looks at as well: it would hear of them before the room does.
-            sources = [source for cell in condition.inputs if isinstance(cell, Room) for source in cell.sources]
-            own = {cell.track for cell in condition.inputs if isinstance(cell, Signal)}
-            zone.mute.update(source.signal for source in sources if source.track in own)
-        elif all(isinstance(cell, (Signal, SeasonNow, Excess)) for cell in condition.inputs):
-            hearing.update((watch, *(cell for cell in condition.inputs if isinstance(cell, Excess))))
-            zone.fed.update(cell for cell in condition.inputs if isinstance(cell, Signal))
-        else:
+        if condition.began or condition.proved or condition.head or not all(map(_is_plain, condition.inputs)):
             return False
-    zone.watches = judged
-    known: set[Cell] = {*judged, *zone.lights, *(source for room in zone.rooms for source in room.sources)}
+        if condition.spent and not any(isinstance(cell, Excess) for cell in condition.inputs):
+            return False
+        # Signs of people from a device that the rule looks at as well: it would hear of them before the room does.
+        sources = [source for cell in condition.inputs if isinstance(cell, Room) for source in cell.sources]
+        own = {cell.track for cell in condition.inputs if isinstance(cell, Signal)}
+        zone.mute.update(source.signal for source in sources if source.track in own)
+    known: set[Cell] = {*zone.watches, *zone.lights, *zone.excesses}
+    known.update(source for room in zone.rooms for source in room.sources)
     for signal in zone.signals:
-        heard = known | hearing if signal in zone.fed else known
-        if not heard.issuperset(signal.listeners) or signal.summed == COUNTER:
+        if not known.issuperset(signal.listeners) or signal.summed == COUNTER:
             zone.mute.add(signal)
     return all(known.issuperset(room.listeners) for room in zone.rooms)
+
+
+def _is_plain(cell: Cell) -> bool:
+    return isinstance(cell, (Signal, Room, SeasonNow, LowLevel, LampLight, Excess))

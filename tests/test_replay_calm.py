@@ -160,4 +160,4 @@ def test_most_zones_of_a_regular_stream_are_calm(monkeypatch: pytest.MonkeyPatch
     columns: Mapping[tuple[str, str], Series] = stream(1, 2, 0.2, 0)
     assert replay(SITES[1], columns).alerts
     assert seen
-    assert max(seen) == (2, 14)  # all of rooms 1 and 2 but the setpoint's cost, which must hear of each event
+    assert max(seen) == (2, 16)  # all of rooms 1 and 2

@@ -34,7 +34,7 @@ def wire(bench: Bench, device: Device, values: Values) -> Condition | None:
         return None
     stills = [bench.still(device, quantity, alone=alone) for quantity, alone in told]
     counts = device.kind in ("electricity", "plug") and (not device.quantities or _COUNTER in device.quantities)
-    counter = bench.still(device, _COUNTER, alone=False) if counts else None
+    counter = bench.still(device, _COUNTER, alone=False, excuses=True) if counts else None
     wait = int(values["after"])
 
     def stuck() -> Truth:
