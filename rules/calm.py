@@ -238,15 +238,15 @@ class Calm:
         return bool(spoken) and all(self._is_trusted(source) for source in spoken)
 
     def _is_trusted(self, source: Witness) -> bool:
-        if source.unknown or (not source.ever and source.first + NEVER_AFTER <= self._last):
+        if source.unknown:
             return False
         run = self._runs.get(source.signal)
-        if run is None:
-            return source.yes_since == NEVER or not seen_throughout(
-                source.yes_since, np.empty(0, np.int64), np.empty(0, np.int64), self._last
-            )
-        times, sees = run.times[run.events], run.values[run.events] >= 0.5
-        before = np.concatenate((np.array([source.sees]), sees[:-1]))
+        events = np.empty(0, np.int64) if run is None else run.events
+        times = events if run is None else run.times[events]
+        sees = np.zeros(0, np.bool_) if run is None else run.values[events] >= 0.5
+        if not source.ever and (blind := source.first + NEVER_AFTER) <= self._last and not sees[times < blind].any():
+            return False
+        before = np.concatenate((np.array([source.sees]), sees))[: len(sees)]
         return not seen_throughout(source.yes_since, times[sees & ~before], times[~sees & before], self._last)
 
     def _ticks_of(self, cell: Cell) -> tuple[Ints, Ints] | None:

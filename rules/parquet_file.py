@@ -32,27 +32,28 @@ from rules.readings_file import (
     places,
 )
 
-_AT_ONCE: Final = 4_000_000  # rows in one stretch, about; 64 MB of times and values, several times that while judged
+_AT_ONCE: Final = 12_000_000  # rows in one stretch, about; 96 MB of values, and as much again while they are judged
 _NAMES_KEPT: Final = 4_000_000  # bytes that the names of a row group may take as stored, to be compared
 _RUNS: Final = 50  # rows one series must have in a run, on average, for runs to be cut out as they are
 
 
 Flags = npt.NDArray[np.bool_]
+Table = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 
 
-class _Piece(NamedTuple):
-    """Rows of one series that follow one another: its number, ms, values."""
+class _Sheet(NamedTuple):
+    """Series that share their instants: their numbers, ms, and values by series and instant."""
 
-    series: int
+    series: tuple[int, ...]
     times: Ints
-    values: Floats
+    values: Table
 
 
 class _Layout(NamedTuple):
     """Where the series of a row group lie: their numbers, where each begins and the last ends, and the order of rows
     in which that holds, None for the file's own."""
 
-    series: list[int]
+    series: tuple[int, ...]
     borders: list[int]
     order: Ints | None
 
@@ -69,10 +70,10 @@ def read_parquet(path: Path, site: Site, told: RowsRead | None) -> Columns:
         return _as_text(path.name, site, file)
     with path.open("rb") as stored:
         reader = _Reader(path.name, site, file, stored)
-        pieces = [piece for group in range(file.num_row_groups) for piece in reader.pieces(group)]
+        sheets = [sheet for group in range(file.num_row_groups) for sheet in reader.sheets(group)]
     if told is not None:
         told(file.metadata.num_rows)
-    return reader.columns(pieces)
+    return reader.columns(sheets)
 
 
 def in_stretches(path: Path, site: Site, told: RowsRead | None) -> Iterator[Columns]:
@@ -88,55 +89,87 @@ def in_stretches(path: Path, site: Site, told: RowsRead | None) -> Iterator[Colu
 def _stretches(reader: _Reader, told: RowsRead | None) -> Iterator[Columns]:
     begins = reader.begins()
     order = np.argsort(begins, kind="stable")
-    waiting: list[_Piece] = []
-    held = done = 0
+    pile = _Pile()
+    done = 0
     for turn, group in enumerate(order.tolist()):
-        pieces = reader.pieces(group)
-        rows = sum(len(piece.times) for piece in pieces)
-        waiting += pieces
-        held += rows
-        done += rows
+        done += pile.add(reader.sheets(group))
         if told is not None:
             told(done)
-        if held >= _AT_ONCE and turn + 1 < len(order):
-            ready, waiting = _parted(waiting, int(begins[order[turn + 1]]))
-            held = sum(len(piece.times) for piece in waiting)
+        if pile.rows >= _AT_ONCE and turn + 1 < len(order):
+            ready = reader.columns(pile.before(int(begins[order[turn + 1]])))
             if ready:
-                yield reader.columns(ready)
-    if waiting:
-        yield reader.columns(waiting)
+                yield ready
+                del ready  # no longer needed while the next one grows
+    rest = reader.columns(pile.sheets)
+    if rest:
+        yield rest
 
 
-def _parted(pieces: list[_Piece], horizon: int) -> tuple[list[_Piece], list[_Piece]]:
-    """What lies before ``horizon`` (ms), before which nothing more will come, and the rest."""
-    ready, rest = [], []
-    known: dict[int, tuple[Flags, Ints, Ints]] = {}  # by array of instants, which many series share
-    for piece in pieces:
-        key = id(piece.times)
-        if key not in known:
-            mask = piece.times < horizon
-            known[key] = (mask, piece.times[mask], piece.times[~mask])
-        mask, before, after = known[key]
-        if not len(after):
-            ready.append(piece)
-        elif not len(before):
-            rest.append(piece)
-        else:
-            ready.append(_Piece(piece.series, before, piece.values[mask]))
-            rest.append(_Piece(piece.series, after, piece.values[~mask]))
-    return ready, rest
+class _Pile:
+    """Sheets of a stretch. Those of the same series, one later than the other, become one as they come."""
+
+    def __init__(self) -> None:
+        self.sheets: list[_Sheet] = []
+        self.rows = 0
+        self._room: Table | None = None  # in which the last sheet grows
+
+    def add(self, sheets: list[_Sheet]) -> int:
+        """Take these; how many rows they have."""
+        rows = sum(sheet.values.size for sheet in sheets)
+        self.rows += rows
+        if len(sheets) != 1 or not self._grow(sheets[0]):
+            self.sheets += sheets
+            self._room = None
+        return rows
+
+    def _grow(self, sheet: _Sheet) -> bool:
+        """Copy ``sheet`` behind the last one, with room for more; False where that cannot be."""
+        if not self.sheets or self.sheets[-1].series != sheet.series:
+            return False
+        last = self.sheets[-1]
+        held, more = len(last.times), len(sheet.times)
+        if last.times[-1] >= sheet.times[0]:
+            return False
+        room = self._room
+        if room is None or room.shape[1] < held + more:
+            # Only what is written to takes memory.
+            room = self._room = np.empty((len(sheet.series), held + max(2 * more, _AT_ONCE // len(sheet.series))))
+            room[:, :held] = last.values
+        room[:, held : held + more] = sheet.values
+        self.sheets[-1] = _Sheet(
+            last.series, np.concatenate((last.times, sheet.times)), room[:, : held + more]
+        )  # fmt: skip
+        return True
+
+    def before(self, horizon: int) -> list[_Sheet]:
+        """Take out what lies before ``horizon`` (ms), before which nothing more will come."""
+        ready, rest = [], []
+        known: dict[int, Flags] = {}  # by array of instants, which many sheets may share
+        for sheet in self.sheets:
+            mask = known.get(id(sheet.times))
+            if mask is None:
+                mask = known[id(sheet.times)] = sheet.times < horizon
+            if mask.all():
+                ready.append(sheet)
+            elif not mask.any():
+                rest.append(sheet)
+            else:
+                ready.append(_Sheet(sheet.series, sheet.times[mask], sheet.values[:, mask]))
+                rest.append(_Sheet(sheet.series, sheet.times[~mask], sheet.values[:, ~mask]))
+        self.sheets, self._room = rest, None
+        self.rows = sum(sheet.values.size for sheet in rest)
+        return ready
 
 
-def _parts(layout: _Layout, times: Ints, values: Floats) -> list[_Piece]:
+def _parts(layout: _Layout, times: Ints, values: Floats) -> list[_Sheet]:
     lengths = np.diff(layout.borders)
     if len(lengths) > 1 and (lengths == lengths[0]).all():
         length = int(lengths[0])
         shared = times[:length].copy()  # so that the rest of them can go
         if (times.reshape(-1, length) == shared).all():
-            rows = values.reshape(-1, length)
-            return [_Piece(number, shared, row) for number, row in zip(layout.series, rows, strict=True)]
+            return [_Sheet(layout.series, shared, values.reshape(-1, length))]
     spans = zip(layout.series, pairwise(layout.borders), strict=True)
-    return [_Piece(number, times[start:end], values[start:end]) for number, (start, end) in spans]
+    return [_Sheet((number,), times[start:end], values[None, start:end]) for number, (start, end) in spans]
 
 
 class _Reader:
@@ -163,7 +196,7 @@ class _Reader:
             found.append(self._moment(statistics.min) if known else np.iinfo(np.int64).min)
         return np.array(found, np.int64)
 
-    def pieces(self, group: int) -> list[_Piece]:
+    def sheets(self, group: int) -> list[_Sheet]:
         """The rows of one row group, parted by series; series of the same instants share one array of them."""
         layout = self._known_layout(group)
         wanted = self._columns if layout is None else [self._columns[0], self._columns[3]]
@@ -220,23 +253,24 @@ class _Reader:
             self._number((device_names[devices[row]], quantity_names[quantities[row]]), first + row + 1)
             for row in rows.tolist()
         ]
-        return _Layout(numbers, [0, *borders.tolist(), len(devices)], order)
+        return _Layout(tuple(numbers), [0, *borders.tolist(), len(devices)], order)
 
-    def columns(self, pieces: list[_Piece]) -> Columns:
-        """``pieces`` by series, each in order of time; of one instant the first row of the file stays."""
+    def columns(self, sheets: list[_Sheet]) -> Columns:
+        """``sheets`` by series, each in order of time; of one instant the first row of the file stays."""
         keys = list(self._numbers)
-        parts: dict[int, list[_Piece]] = {}
-        for piece in pieces:
-            parts.setdefault(piece.series, []).append(piece)
+        parts: dict[int, list[tuple[Ints, Floats]]] = {}
+        for sheet in sheets:
+            for number, values in zip(sheet.series, sheet.values, strict=True):
+                parts.setdefault(number, []).append((sheet.times, values))
         joined: dict[tuple[int, ...], tuple[Ints, bool]] = {}
         columns = {}
         for number, own in parts.items():
-            alike = tuple(id(piece.times) for piece in own)
+            alike = tuple(id(times) for times, _ in own)
             if alike not in joined:
-                times = own[0].times if len(own) == 1 else np.concatenate([piece.times for piece in own])
+                times = own[0][0] if len(own) == 1 else np.concatenate([times for times, _ in own])
                 joined[alike] = (times, bool(np.all(times[1:] > times[:-1])))
             times, ordered = joined[alike]
-            values = own[0].values if len(own) == 1 else np.concatenate([piece.values for piece in own])
+            values = own[0][1] if len(own) == 1 else np.concatenate([values for _, values in own])
             columns[keys[number]] = Series(times, values) if ordered else in_order(times, values)
         return columns
 
