@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from building.quantities import MODES
-from rules.cells import NEVER, Cell, Signal, Track
+from rules.cells import COUNTER, NEVER, Cell, Signal, Track
 from rules.clocks import Ticker
+from rules.episodes import Episode, Hours, Turns
 from rules.excess import Excess
 from rules.learning import LampLight, LowLevel
 from rules.maintenance import Still
@@ -139,6 +140,8 @@ class Calm:
         self._asleep: list[tuple[Cell, list[Cell]]] = []  # who told the time, and whom
         self.signals: set[Signal] = set()
         self.hears: list[tuple[int, Cell]] = []  # keys at which watches must hear, or what reckons for them
+        self.episodes: list[Episode] = []  # said when the stretch has come to its end
+        self._hours: dict[Cell, Hours] = {}
         self._stills = self._still_ones()
         self._zones = [zone for zone in plan.zones if zone.fit and zone.watches and self._is_calm(zone)]
         for zone in self._zones:
@@ -343,9 +346,6 @@ class Calm:
             self._hear(watch)
 
     def _room_line(self, room: Room) -> RoomLine:
-        edges = self._edges.get(room.working)
-        if edges is None:
-            edges = self._edges[room.working] = edges_of(room.working, self._start, self._last)
         sources = []
         for source in room.sources if room.sensed else ():
             line = self._lines.get(source.signal)
@@ -353,7 +353,7 @@ class Calm:
                 sources.append((source.sees, line.keys, line.values))
             elif source.spoken:
                 sources.append((source.sees, np.empty(0, np.int64), np.empty(0)))
-        return RoomLine(room, sources, edges, self.turns)
+        return RoomLine(room, sources, self._edges_of(room), self.turns)
 
     def _learn(self, level: LowLevel) -> None:
         run = self._runs.get(level.signal)
@@ -427,8 +427,58 @@ class Calm:
         if first != _UNKNOWN and (first == 1) != (watch.phase != QUIET and not watch.ending):
             keys = _all_keys(changing)  # it has not heard yet how things are
         elif len(keys) and max(first, int(truths.max())) < _UNKNOWN:
-            keys = keys[_worth_hearing(watch, keys // self.turns, truths, first == 1)]
+            turns = Turns(watch, keys, first == 1, self.turns, self._last)
+            if self._history.only_ends and self._is_told(watch) and turns.is_plain():
+                keys = self._tell(watch, turns)
+            else:
+                keys = keys[_worth_hearing(watch, keys // self.turns, truths, first == 1)]
         self._call(watch, keys)
+
+    def _is_told(self, watch: Watch) -> bool:
+        """Whether all that its alerts say is known throughout."""
+        condition, meter = watch.condition, watch.meter
+        if watch.rule not in _BY_BAND or condition.share is not None or condition.spent is not None:
+            return False
+        signals = [*condition.shown, *(meter.signals if meter is not None else ())]
+        return all(map(self._is_known, signals)) and not any(
+            signal.summed == COUNTER and signal in self._runs and len(self._runs[signal].events) for signal in signals
+        )
+
+    def _tell(self, watch: Watch, turns: Turns) -> Ints:
+        """Find what ``watch`` raises and ends within the stretch; the keys at which it must hear besides."""
+        head, tail = turns.parts()
+        sure = self._sure(watch)
+        for chain in turns.chains(head, tail):
+            self.episodes += turns.episodes(chain, sure)
+        if sure is not None and watch.condition.room is not None:
+            self._hours_of(watch.condition.room).bring(self._start)
+        return turns.of_its_own(head, tail)
+
+    def _sure(self, watch: Watch) -> Callable[[int], int] | None:
+        """``sure`` of its condition as it is at a key."""
+        sure, room = watch.condition.sure, watch.condition.room
+        if sure is None or room is None:
+            return sure and (lambda _key: sure())
+        line, hours = self._lines[room], self._hours_of(room)
+
+        def then(key: int) -> int:
+            line.bring(key)
+            hours.bring(key // self.turns)
+            return sure()
+
+        return then
+
+    def _hours_of(self, room: Room) -> Hours:
+        working = room.working
+        if working not in self._hours:
+            self._hours[working] = Hours(working, self._edges_of(room))
+        return self._hours[working]
+
+    def _edges_of(self, room: Room) -> list[tuple[int, bool]]:
+        edges = self._edges.get(room.working)
+        if edges is None:
+            edges = self._edges[room.working] = edges_of(room.working, self._start, self._last)
+        return edges
 
     def _may_be_auto(self, mode: Signal) -> bool:
         line = self._lines.get(mode)

@@ -23,6 +23,7 @@ from building.site import DAY
 from rules.calm import Calm
 from rules.cells import COUNTER, NEVER, Cell, Signal, Track
 from rules.engine import spread
+from rules.episodes import Episode
 from rules.findings import Finding
 from rules.memory import Memory
 from rules.readings_file import Columns, Ints, Series, between
@@ -56,6 +57,11 @@ class ColumnHistory:
         if self.calm is not None:
             self.calm.prepare(watch, self._moment, self._rank)
 
+    @property
+    def only_ends(self) -> bool:
+        """Whether what ends in the same stretch need not be said when it is raised."""
+        return self._held_back is not None
+
     def hold_back(self) -> None:
         """Say of what begins and ends in one stretch only the end, where the waste does not depend on a share."""
         if self._held_back is None:
@@ -80,7 +86,23 @@ class ColumnHistory:
             watch.tell_found("raised", at)
         if self._held_back:
             self._held_back.clear()
+        for episode in self.calm.episodes if self.calm is not None else ():
+            self._say(memory, episode)
         memory.now, self._moment, self._rank = present
+
+    def _say(self, memory: Memory, episode: Episode) -> None:
+        """Say what was raised and ended, as it was when that was certain."""
+        watch = episode.watch
+        kept = watch.since, watch.raised, watch.mark, watch.excess, watch.share
+        memory.now = self._moment = watch.since = episode.since
+        self._rank = episode.began_by
+        watch.mark = () if watch.meter is None else watch.meter.mark(episode.since)
+        watch.raised, watch.excess, watch.share = episode.raised, None, 1.0
+        memory.now = self._moment = episode.over
+        self._rank = episode.over_by
+        self.prepare(watch)
+        watch.tell_found("resolved", episode.ended)
+        watch.since, watch.raised, watch.mark, watch.excess, watch.share = kept
 
     def begin(self) -> None:
         """A new stretch: every signal as it stood at the end of the last one."""

@@ -32,11 +32,15 @@ class Meter:
         self._power, self._energy, self._volume, self._flow = power, energy, volume, flow
         self._rated = rated
 
+    @property
+    def signals(self) -> tuple[Signal, ...]:
+        return self._power, self._energy, self._volume, self._flow
+
     def mark(self, moment: int) -> tuple[float, ...]:
         """Where every source stands at ``moment``; compare two marks to know what was used between them."""
         history = self._memory.history
         if history is not None:
-            for signal in (self._power, self._energy, self._volume, self._flow):
+            for signal in self.signals:
                 if signal.spoken:
                     history.catch_up(signal, moment)
         if not (self._volume.spoken or self._flow.spoken):
@@ -80,7 +84,7 @@ class Meter:
 
     def heard_since(self, instant: int) -> bool:
         """Whether any of its sources has spoken since ``instant``."""
-        return any(s.heard >= instant for s in (self._power, self._energy, self._volume, self._flow))
+        return any(s.heard >= instant for s in self.signals)
 
     def _kwh(self, mark: tuple[float, ...], here: tuple[float, ...]) -> tuple[float | None, bool]:
         elapsed = here[0] - mark[0]
