@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -14,7 +14,7 @@ from building.instants import to_iso
 from building.money import price
 from building.site import Site
 from rules import messages
-from rules.catalogue import is_known, rule_of
+from rules.catalogue import Rule, is_known, rule_of
 from rules.engine import Finding, Memory, RuleEngine, Used
 from rules.life import Answer, Mark, Silence, checked, lapsed, marked, state_of
 
@@ -84,6 +84,7 @@ class AlertDesk:
 
     def __init__(self, site: Site) -> None:
         self._site = site
+        self._scribe = Scribe(site)
         self._open: dict[tuple[str, str], tuple[Finding, Alert]] = {}
         self._marks: dict[tuple[str, str], Mark] = {}
         self.silences: list[Silence] = []
@@ -186,8 +187,8 @@ class AlertDesk:
     def _alert(self, finding: Finding, mark: Mark | None) -> Alert:
         """The alert with what a person said of it, under ``answer`` of its evidence."""
         if mark is None:
-            return alert_of(self._site, finding)
-        alert = alert_of(self._site, finding, state_of(mark) if finding.state != "resolved" else "")
+            return self._scribe.alert(finding)
+        alert = self._scribe.alert(finding, state_of(mark) if finding.state != "resolved" else "")
         tz = self._site.site.tz
         said = {"state": mark.state, "by": mark.by, "at": to_iso(mark.at, tz), "reason": mark.reason, "why": mark.why}
         said["until"] = "" if mark.until is None else to_iso(mark.until, tz)
@@ -197,56 +198,103 @@ class AlertDesk:
         """The silence that an alert to come falls under."""
         if not self.silences:
             return None
-        alert = alert_of(self._site, finding)
+        alert = self._scribe.alert(finding)
         fitting = (silence for silence in self.silences if _fits(alert, silence.fitting))
         return next((silence for silence in fitting if not lapsed(silence.mark, finding.at)), None)
 
 
-def alert_of(site: Site, finding: Finding, state: str = "") -> Alert:
-    """What ``finding`` means to people. ``state`` where it is more than firing or resolved."""
-    used = finding.used
-    device = site.device.get(finding.device)
-    waste = price(site.site, kwh=used.kwh, litres=used.litres)
-    tz = site.site.tz
-    ended = finding.at if finding.state == "resolved" else None
-    return Alert(
-        id=ident(site.site.name, finding.rule, finding.device, finding.since),
-        rule=finding.rule,
-        site=site.site.name,
-        zone=finding.zone,
-        department=finding.device if device is None else site.department_of(device),
-        device=None if device is None else finding.device,
-        severity=rule_of(site, finding.rule).severity,
-        state=state or ("resolved" if finding.state == "resolved" else "firing"),
-        since=finding.since,
-        raised=finding.raised,
-        ended=ended,
-        used=used,
-        evidence=_evidence(site, finding),
-        title=messages.title(site, finding),
-        text=messages.text(site, finding, waste, estimated=used.estimated),
-        policy=messages.policy(site, finding.rule),
-        waste={name: _rounded(value) for name, value in waste._asdict().items()},
-        times={
-            "since": to_iso(finding.since, tz),
-            "raised": to_iso(finding.raised, tz),
-            "ended": None if ended is None else to_iso(ended, tz),
-        },
-    )
+class _About(NamedTuple):
+    """What all alerts of one rule on one subject share."""
+
+    rule: Rule
+    limits: Mapping[str, float]
+    shown_limits: Mapping[str, Any]
+    title: str
+    policy: str
+    department: str | None
+    device: str | None
 
 
-def _evidence(site: Site, finding: Finding) -> dict[str, Any]:
-    tz = site.site.tz
-    presence = finding.evidence["presence"]
-    if presence is not None and presence["last_sign"] is not None:
-        presence = presence | {"last_sign": to_iso(presence["last_sign"], tz)}
-    return {
-        "readings": [reading | {"time": to_iso(reading["time"], tz)} for reading in finding.evidence["readings"]],
-        "limits": messages.shown_limits(rule_of(site, finding.rule), finding.evidence["limits"]),
-        "presence": presence,
-        **({"facts": finding.evidence["facts"]} if finding.evidence.get("facts") else {}),
-        "estimated": finding.used.estimated,
-    }
+class Scribe:
+    """Makes the alerts of one site from findings."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._about: dict[tuple[str, str], _About] = {}
+
+    def alert(self, finding: Finding, state: str = "") -> Alert:
+        """What ``finding`` means to people. ``state`` where it is more than firing or resolved."""
+        info, used, about = self._site.site, finding.used, self._of(finding)
+        waste = price(info, kwh=used.kwh, litres=used.litres)
+        tz, since = info.tz, to_iso(finding.since, info.tz)
+        ended = finding.at if finding.state == "resolved" else None
+        return Alert(
+            id=ident(info.name, finding.rule, finding.device, finding.since),
+            rule=finding.rule,
+            site=info.name,
+            zone=finding.zone,
+            department=about.department,
+            device=about.device,
+            severity=about.rule.severity,
+            state=state or ("firing" if ended is None else "resolved"),
+            since=finding.since,
+            raised=finding.raised,
+            ended=ended,
+            used=used,
+            evidence=self._evidence(finding, about),
+            title=about.title,
+            text=messages.text(self._site, about.rule, finding, since, waste),
+            policy=about.policy,
+            waste={
+                "kwh": _rounded(waste.kwh),
+                "litres": _rounded(waste.litres),
+                "cost": _rounded(waste.cost),
+                "currency": waste.currency,
+                "kgco2": _rounded(waste.kgco2),
+            },
+            times={
+                "since": since,
+                "raised": to_iso(finding.raised, tz),
+                "ended": None if ended is None else to_iso(ended, tz),
+            },
+        )
+
+    def _of(self, finding: Finding) -> _About:
+        key, limits = (finding.rule, finding.device), finding.evidence["limits"]
+        about = self._about.get(key)
+        if about is None or about.limits is not limits:
+            site, rule = self._site, rule_of(self._site, finding.rule)
+            device = site.device.get(finding.device)
+            about = self._about[key] = _About(
+                rule,
+                limits,
+                messages.shown_limits(rule, limits),
+                messages.title(site, finding),
+                rule.clause.of(site.site.language),
+                finding.device if device is None else site.department_of(device),
+                None if device is None else finding.device,
+            )
+        return about
+
+    def _evidence(self, finding: Finding, about: _About) -> dict[str, Any]:
+        tz, given = self._site.site.tz, finding.evidence
+        presence = given["presence"]
+        if presence is not None and presence["last_sign"] is not None:
+            presence = {**presence, "last_sign": to_iso(presence["last_sign"], tz)}
+        evidence = {
+            "readings": [{**reading, "time": to_iso(reading["time"], tz)} for reading in given["readings"]],
+            "limits": about.shown_limits,
+            "presence": presence,
+        }
+        if given.get("facts"):
+            evidence["facts"] = given["facts"]
+        evidence["estimated"] = finding.used.estimated
+        return evidence
+
+
+def alert_of(site: Site, finding: Finding) -> Alert:
+    """What ``finding`` means to people."""
+    return Scribe(site).alert(finding)
 
 
 def _fits(alert: Alert, fitting: Mapping[str, str]) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from building.durations import format_duration
@@ -13,6 +12,7 @@ from rules.catalogue import Rule, rule_of
 from rules.findings import Finding
 
 _UNITS_ZH: Final = (("d", "天"), ("h", "小时"), ("m", "分钟"), ("s", "秒"))
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _STATES: Final = {
     "zh": {"firing": "正在发生", "resolved": "已结束"},
     "en": {"firing": "going on", "resolved": "has ended"},
@@ -30,27 +30,21 @@ def title(site: Site, finding: Finding) -> str:
     return rule_of(site, finding.rule).title.of(site.site.language).format_map({"place": place, "device": what})
 
 
-def text(site: Site, finding: Finding, waste: Waste, *, estimated: bool) -> str:
-    """Since when, how long, what it has cost so far, and what to do."""
+def text(site: Site, rule: Rule, finding: Finding, since: str, waste: Waste) -> str:
+    """Since when (``since``: the moment as ISO 8601), how long, what it has cost so far, and what to do."""
     language = site.site.language
-    rule = rule_of(site, finding.rule)
+    over = finding.state == "resolved"
     # Once it is over, the values are those of what came after it.
-    detail = None if finding.state == "resolved" or rule.detail is None else rule.detail(finding.evidence)
-    sentence = detail or rule.sentence
-    since = datetime.fromtimestamp(finding.since / 1000, UTC).astimezone(site.site.tz)
+    sentence = (None if over or rule.detail is None else rule.detail(finding.evidence)) or rule.sentence
+    month, day, clock = since[5:7], since[8:10], since[11:16]
     lasted = _span(finding.at - finding.since, language)
-    cost = _cost(waste, language, estimated=estimated)
-    state = _STATES[language]["resolved" if finding.state == "resolved" else "firing"]
+    cost = _cost(waste, language, estimated=finding.used.estimated)
+    state = _STATES[language]["resolved" if over else "firing"]
     if language == "zh":
-        tail = "" if finding.state == "resolved" else rule.advice.zh
-        return f"{sentence.zh}自{since:%m月%d日 %H:%M}起，已{lasted}，{state}。{cost}{tail}"
-    tail = "" if finding.state == "resolved" else f" {rule.advice.en}"
-    return f"{sentence.en} Since {since:%d %b %H:%M}, for {lasted}; {state}.{cost}{tail}"
-
-
-def policy(site: Site, rule: str) -> str:
-    """The clause of the campaign that the rule serves."""
-    return rule_of(site, rule).clause.of(site.site.language)
+        tail = "" if over else rule.advice.zh
+        return f"{sentence.zh}自{month}月{day}日 {clock}起，已{lasted}，{state}。{cost}{tail}"
+    tail = "" if over else f" {rule.advice.en}"
+    return f"{sentence.en} Since {day} {_MONTHS[int(month) - 1]} {clock}, for {lasted}; {state}.{cost}{tail}"
 
 
 def _span(milliseconds: int, language: str) -> str:
@@ -62,15 +56,14 @@ def _span(milliseconds: int, language: str) -> str:
 
 
 def _cost(waste: Waste, language: str, *, estimated: bool) -> str:
+    if waste.cost is None:
+        return ""
     parts = []
     if waste.kwh is not None:
         parts.append(f"{waste.kwh:.2f} kWh")
     if waste.litres is not None:
         parts.append(f"{waste.litres:.0f} L")
-    if not parts:
-        return ""
-    if waste.cost is not None:
-        parts.append(f"{waste.cost:.2f} {waste.currency}")
+    parts.append(f"{waste.cost:.2f} {waste.currency}")
     if waste.kgco2 is not None:
         parts.append(f"{waste.kgco2:.2f} kgCO2")
     if language == "zh":

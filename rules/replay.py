@@ -12,7 +12,7 @@ import msgspec
 from building.instants import EARLIEST
 from building.readings import Reading
 from building.site import Site
-from rules.alerts import Alert, alert_of
+from rules.alerts import Alert, Scribe
 from rules.columns import find
 from rules.engine import RuleEngine
 from rules.findings import Finding
@@ -75,7 +75,7 @@ class _Log:
     """The last finding of every stretch of waste."""
 
     def __init__(self, site: Site) -> None:
-        self._site = site
+        self._scribe = Scribe(site)
         self._last: dict[tuple[str, str, int], Finding] = {}
 
     def take(self, findings: Iterable[Finding]) -> None:
@@ -95,7 +95,7 @@ class _Log:
             if finding.state == "raised":
                 used = engine.waste_so_far(memory, rule, device, last)
                 finding = finding if used is None else finding._replace(used=used, at=last)
-            alerts.append(alert_of(self._site, finding))
+            alerts.append(self._scribe.alert(finding))
         return sorted(alerts, key=lambda alert: (alert.raised, alert.rule, alert.device))
 
 
