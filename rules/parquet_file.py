@@ -6,6 +6,7 @@ linear time, and a file whose row groups hold one series after the other needs n
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -33,6 +34,7 @@ from rules.readings_file import (
 )
 
 _AT_ONCE: Final = 12_000_000  # rows in one stretch, about; 96 MB of values, and as much again while they are judged
+_UNUSED: Final = 3  # references to a table that only the pile, its loop and the count itself know
 _NAMES_KEPT: Final = 4_000_000  # bytes that the names of a row group may take as stored, to be compared
 _RUNS: Final = 50  # rows one series must have in a run, on average, for runs to be cut out as they are
 
@@ -112,6 +114,7 @@ class _Pile:
         self.sheets: list[_Sheet] = []
         self.rows = 0
         self._room: Table | None = None  # in which the last sheet grows
+        self._rooms: list[Table] = []  # that and the one before
 
     def add(self, sheets: list[_Sheet]) -> int:
         """Take these; how many rows they have."""
@@ -132,14 +135,23 @@ class _Pile:
             return False
         room = self._room
         if room is None or room.shape[1] < held + more:
-            # Only what is written to takes memory.
-            room = self._room = np.empty((len(sheet.series), held + max(2 * more, _AT_ONCE // len(sheet.series))))
+            wanted = (len(sheet.series), held + max(2 * more, _AT_ONCE // len(sheet.series)))
+            room = self._room = self._room_for(wanted)
             room[:, :held] = last.values
         room[:, held : held + more] = sheet.values
         self.sheets[-1] = _Sheet(
             last.series, np.concatenate((last.times, sheet.times)), room[:, : held + more]
         )  # fmt: skip
         return True
+
+    def _room_for(self, wanted: tuple[int, int]) -> Table:
+        """A table of that size: one that nobody looks at any longer, as fresh memory costs more than reading."""
+        for room in self._rooms:
+            if room.shape == wanted and sys.getrefcount(room) == _UNUSED:
+                return room
+        room = np.empty(wanted)  # only what is written to takes memory
+        self._rooms = [*self._rooms[-1:], room]
+        return room
 
     def before(self, horizon: int) -> list[_Sheet]:
         """Take out what lies before ``horizon`` (ms), before which nothing more will come."""
