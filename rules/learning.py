@@ -5,6 +5,7 @@ Nothing here is certain before enough was seen; until then a cell says None, and
 
 from __future__ import annotations
 
+import functools
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -26,6 +27,12 @@ def fresh(memory: Timeline, signal: Signal, moment: int) -> float | None:
         memory.history.catch_up(signal, moment)
     known = not signal.unknown and not isinstance(signal.value, str) and moment - signal.heard < signal.stale_after
     return float(signal.value) if known else None
+
+
+@functools.lru_cache(maxsize=4096)  # what stands by says the same again and again
+def _size(power: float) -> str:
+    """W, rounded to what a level can tell apart."""
+    return f"{power:.1f}" if power < 20 else f"{power:.2g}" if power < 100 else f"{power:.3g}"
 
 
 class LowLevel(Lasting):
@@ -70,14 +77,17 @@ class LowLevel(Lasting):
         if local.hour == local.minute == 0:
             self.close_day(moment)
 
-    def look(self, value: float) -> None:
-        """Count one look at the power, W."""
-        if value >= 0:
-            size = f"{value:.1f}" if value < 20 else f"{value:.2g}" if value < 100 else f"{value:.3g}"
-            self.counts[size] = self.counts.get(size, 0.0) + 1.0
-            self.looks += 1
-            if self.level is not None and value <= self._top(self.level):
-                self.near += 1
+    def look(self, *values: float) -> None:
+        """Count looks at the power, W, one after the other; one that is not known is NaN."""
+        counts = self.counts
+        top = -1.0 if self.level is None else self._top(self.level)
+        for value in values:
+            if value >= 0:
+                size = _size(value)
+                counts[size] = counts.get(size, 0.0) + 1.0
+                self.looks += 1
+                if value <= top:
+                    self.near += 1
 
     def close_day(self, moment: int) -> None:
         """Judge the looks of the day that ends at ``moment``."""

@@ -72,24 +72,31 @@ def replay(
 
 
 class _Log:
-    """The last finding of every stretch of waste."""
+    """Every stretch of waste: its alert once it is over, till then the last finding."""
 
     def __init__(self, site: Site) -> None:
         self._scribe = Scribe(site)
-        self._last: dict[tuple[str, str, int], Finding] = {}
+        self._open: dict[tuple[str, str, int], Finding] = {}
+        self._over: dict[tuple[str, str, int], Alert] = {}
 
     def take(self, findings: Iterable[Finding]) -> None:
         for finding in findings:
-            self._last[(finding.rule, finding.device, finding.since)] = finding
+            key = (finding.rule, finding.device, finding.since)
+            if finding.state == "raised" or finding.rule == SILENT:
+                self._over.pop(key, None)
+                self._open[key] = finding
+            else:
+                self._open.pop(key, None)
+                self._over[key] = self._scribe.alert(finding)
 
     def closed(self, engine: RuleEngine, memory: Memory, last: int) -> list[Alert]:
         """Alerts in order; those still open with their waste up to ``last``.
 
         A device of which the source holds nothing at all is not silent: it was left out.
         """
-        alerts = []
-        while self._last:  # of a long history there is no room for all findings and all alerts at once
-            (rule, device, _), finding = self._last.popitem()
+        alerts = list(self._over.values())
+        self._over.clear()
+        for (rule, device, _), finding in self._open.items():
             if rule == SILENT and not any(signal.spoken for signal in memory.tracks[device].signals.values()):
                 continue
             if finding.state == "raised":

@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from statistics import median
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -130,12 +131,15 @@ class LevelLine:
         self._states: list[tuple[float | None, int]] = [(level.level, level.days)]
         told: list[int] = []
         listeners, level.listeners = level.listeners, []  # nobody is told until all is known
-        for moment, minute, value in zip(ticks.tolist(), minutes.tolist(), values.tolist(), strict=True):
-            level.look(value)
-            if minute == 0:
-                level.close_day(moment)
-                told.append(moment * turns)
-                self._states.append((level.level, level.days))
+        looks, done = values.tolist(), 0
+        for place in np.flatnonzero(minutes == 0).tolist():
+            level.look(*looks[done : place + 1])
+            done = place + 1
+            moment = int(ticks[place])
+            level.close_day(moment)
+            told.append(moment * turns)
+            self._states.append((level.level, level.days))
+        level.look(*looks[done:])
         level.listeners = listeners
         self._told = told
         days = np.array(told, np.int64)
@@ -179,16 +183,28 @@ class LightLine:
                 due = moment + light.delay
         self.due = due
         self._states, self._told = states, told
-        self.line = Line(np.array(told, np.int64), np.arange(len(states)), self._show)
+        numbers: dict[float | None, int] = {}  # of the states that add the same light, the first stands for all
+        self._alike: list[int] = []
+        codes = []
+        for place, jumps in enumerate(states):
+            added = median(jumps) if jumps else None
+            if added not in numbers:
+                numbers[added] = len(self._alike)
+                self._alike.append(place)
+            codes.append(numbers[added])
+        shown = np.array(codes)
+        changed = np.flatnonzero(shown[1:] != shown[:-1])
+        keys = np.array(told, np.int64)[changed]
+        self.line = Line(keys, np.concatenate((shown[:1], shown[changed + 1])), self._show)
 
     def _show(self, code: int) -> None:
-        self.light.jumps = self._states[code]
+        self.light.jumps = self._states[self._alike[code]]
 
     def forget(self) -> None:
         del self.line
 
     def bring(self, key: int) -> None:
-        self._show(bisect_right(self._told, key))
+        self.light.jumps = self._states[bisect_right(self._told, key)]
 
 
 class Moves(Cell):
