@@ -140,7 +140,7 @@ class Calm:
         self._asleep: list[tuple[Cell, list[Cell]]] = []  # who told the time, and whom
         self.signals: set[Signal] = set()
         self.hears: list[tuple[int, Cell]] = []  # keys at which watches must hear, or what reckons for them
-        self.episodes: list[Episode] = []  # said when the stretch has come to its end
+        self.episodes: list[tuple[Watch, list[Episode]]] = []  # said when the stretch has come to its end
         self._hours: dict[Cell, Hours] = {}
         self._stills = self._still_ones()
         self._zones = [zone for zone in plan.zones if zone.fit and zone.watches and self._is_calm(zone)]
@@ -448,8 +448,9 @@ class Calm:
         """Find what ``watch`` raises and ends within the stretch; the keys at which it must hear besides."""
         head, tail = turns.parts()
         sure = self._sure(watch)
-        for chain in turns.chains(head, tail):
-            self.episodes += turns.episodes(chain, sure)
+        found = [episode for chain in turns.chains(head, tail) for episode in turns.episodes(chain, sure)]
+        if found:
+            self.episodes.append((watch, found))
         if sure is not None and watch.condition.room is not None:
             self._hours_of(watch.condition.room).bring(self._start)
         return turns.of_its_own(head, tail)

@@ -23,8 +23,8 @@ from building.site import DAY
 from rules.calm import Calm
 from rules.cells import COUNTER, NEVER, Cell, Signal, Track
 from rules.engine import spread
-from rules.episodes import Episode
 from rules.findings import Finding
+from rules.looking_back import findings
 from rules.memory import Memory
 from rules.readings_file import Columns, Ints, Series, between
 from rules.runs import Instants, Run
@@ -86,23 +86,19 @@ class ColumnHistory:
             watch.tell_found("raised", at)
         if self._held_back:
             self._held_back.clear()
-        for episode in self.calm.episodes if self.calm is not None else ():
-            self._say(memory, episode)
+        if self.calm is not None:
+            self._look_back(memory, self.calm)
         memory.now, self._moment, self._rank = present
 
-    def _say(self, memory: Memory, episode: Episode) -> None:
-        """Say what was raised and ended, as it was when that was certain."""
-        watch = episode.watch
-        kept = watch.since, watch.raised, watch.mark, watch.excess, watch.share
-        memory.now = self._moment = watch.since = episode.since
-        self._rank = episode.began_by
-        watch.mark = () if watch.meter is None else watch.meter.mark(episode.since)
-        watch.raised, watch.excess, watch.share = episode.raised, None, 1.0
-        memory.now = self._moment = episode.over
-        self._rank = episode.over_by
-        self.prepare(watch)
-        watch.tell_found("resolved", episode.ended)
-        watch.since, watch.raised, watch.mark, watch.excess, watch.share = kept
+    def _look_back(self, memory: Memory, calm: Calm) -> None:
+        """Say what was raised and ended in calm zones."""
+        for watch, episodes in calm.episodes:
+
+            def bring(moment: int, rank: int, watch: Watch = watch) -> None:
+                memory.now = moment
+                calm.prepare(watch, moment, rank)
+
+            memory.findings += findings(watch, episodes, self._runs, bring)
 
     def begin(self) -> None:
         """A new stretch: every signal as it stood at the end of the last one."""

@@ -25,9 +25,8 @@ BY_ITSELF: Final = -1
 
 
 class Episode(NamedTuple):
-    """One alert of ``watch``: moments in ms, and the ranks of the devices with whose reading it began and was over."""
+    """One alert: moments in ms, and the ranks of the devices with whose reading it began and was over."""
 
-    watch: Watch
     since: int
     began_by: int
     raised: int
@@ -138,7 +137,7 @@ class Turns:
     def _episode(self, since: int, raised: int, ended: int, shown: int) -> Episode:
         rank = max(shown % self._turns - FIRST_DEVICE, BY_ITSELF) if not self._clear else BY_ITSELF
         began_by = max(since % self._turns - FIRST_DEVICE, BY_ITSELF)
-        return Episode(self._watch, since // self._turns, began_by, raised, ended, ended + self._clear, rank)
+        return Episode(since // self._turns, began_by, raised, ended, ended + self._clear, rank)
 
     def _raised(self, begin: int, end: int, sure: Callable[[int], int] | None) -> int | None:
         """When it is raised; None where it ends before. What is due goes before the readings of its moment, and after

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+import numpy as np
 
 from rules.cells import Signal, Timeline
 from rules.findings import Used
+from rules.readings_file import Ints
 
 __all__ = ["Meter", "Used"]
 
@@ -13,6 +17,15 @@ COUNTER_TRUSTED_FROM: Final = 0.5
 """kWh. Counters of small meters step by 0.01 kWh; from here on such a step is within 2 %. Below, power is better."""
 
 COVERED: Final = 0.95  # part of the time over which power must be known for its integral to stand for all of it
+
+
+class Seen(NamedTuple):
+    """A signal at several moments: its last reading's instant (ms) and value, and its integral; one for all of them
+    where it says nothing meanwhile."""
+
+    heard: Any
+    value: Any
+    total: Any
 
 
 class Meter:
@@ -57,6 +70,37 @@ class Meter:
         counted = counter.total + counter.base + slope / per_unit * self._ahead(counter, moment)
         return moment, total, rate.covered + ahead, counted
 
+    def marks(self, moments: Ints, seen: Callable[[Signal], Seen]) -> list[tuple[float, ...]]:
+        """``mark`` at each of ``moments``, when its signals stood as ``seen``; each is known throughout, or never."""
+        parts = [moments, *self._stands(self._power, self._energy, moments, seen, 3.6e9)]
+        if self._volume.spoken or self._flow.spoken:
+            parts += self._stands(self._flow, self._volume, moments, seen, 6e7)
+        else:
+            parts += [0.0, 0, 0.0]
+        columns = [part.tolist() if isinstance(part, np.ndarray) else [part] * len(moments) for part in parts]
+        return list(zip(*columns, strict=True))
+
+    def _stands(
+        self, rate: Signal, counter: Signal, moments: Ints, seen: Callable[[Signal], Seen], per_unit: float
+    ) -> list[Any]:
+        """What ``_stand`` says but the moment, by the same operations in the same order."""
+        total, covered, slope = rate.total, rate.covered, 0.0  # type: Any, Any, Any
+        if not rate.unknown:
+            known = seen(rate)
+            ahead = self._all_ahead(rate, known, moments)
+            total = known.total + known.value * ahead
+            covered, slope = rate.counted + known.heard - rate.started + ahead, known.value
+        counted = counter.total + counter.base
+        if not counter.unknown:
+            known = seen(counter)
+            counted = known.total + counter.base + slope / per_unit * self._all_ahead(counter, known, moments)
+        return [total, covered, counted]
+
+    @staticmethod
+    def _all_ahead(signal: Signal, known: Seen, moments: Ints) -> Ints:
+        ahead: Ints = np.clip(moments - known.heard, 0, signal.stale_after)
+        return ahead
+
     def wasted(
         self,
         mark: tuple[float, ...],
@@ -67,7 +111,18 @@ class Meter:
         sharing: object,
     ) -> Used:
         """Consumption from ``mark`` to ``moment`` times ``share``, on top of what is ``booked`` already."""
-        here = self.mark(moment)
+        return self.waste_between(mark, self.mark(moment), kind, booked, share, sharing)
+
+    def waste_between(
+        self,
+        mark: tuple[float, ...],
+        here: tuple[float, ...],
+        kind: str,
+        booked: tuple[float, float] | None,
+        share: float,
+        sharing: object,
+    ) -> Used:
+        """The same between two marks."""
         if kind == "litres":
             litres = self._litres(mark, here)
             return Used(litres=None if litres is None else litres * share + (booked or (0.0, 0.0))[1])

@@ -122,6 +122,9 @@ def _no_search_for_circles() -> Iterator[None]:
         yield
     finally:
         if collecting:
+            if not gc.get_freeze_count():  # what came meanwhile has grown old: else all of it is searched at once
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()
 
 

@@ -40,6 +40,15 @@ class Instants:
             steps -= 1
         return max(min(steps, len(self.array) - 1), -1)
 
+    def places(self, moments: Ints, inclusive: Flags) -> Ints:
+        """The same for several moments."""
+        if not self.step:
+            before, at = (self.array.searchsorted(moments, side) for side in ("left", "right"))
+            return np.where(inclusive, at, before) - 1
+        steps, beyond = np.divmod(moments - self.array.item(0), self.step)
+        steps -= ~inclusive & (beyond == 0)
+        return np.clip(steps, -1, len(self.array) - 1)
+
 
 class Run:
     """One signal's readings of one stretch, ready to be looked up.

@@ -1,0 +1,98 @@
+"""What the alerts of one watch say, for all that it raised and ended within a stretch at once.
+
+It is what the watch would say itself (``Watch.tell_found``) when it is certain that an alert is over: waste since it
+began, and the readings last heard. Here all of them are looked up in the columns in one go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from building.quantities import MODES
+from rules.cells import Signal
+from rules.episodes import Episode
+from rules.findings import Finding, Used
+from rules.metering import Seen
+from rules.presence import presence
+from rules.readings_file import Ints
+from rules.runs import Run
+from rules.watching import Watch
+
+
+class Moments:
+    """Moments of a stretch, each with the rank of the last device that has spoken by then."""
+
+    def __init__(self, runs: Mapping[Signal, Run], moments: Sequence[int], ranks: Sequence[int]) -> None:
+        self._runs = runs
+        self.moments: Ints = np.array(moments, np.int64)
+        self._ranks = np.array(ranks, np.int64)
+        self._places: dict[tuple[int, int], Ints] = {}
+
+    def seen(self, signal: Signal) -> Seen:
+        """The signal as it stood at each of them; only of one that is known throughout, or never."""
+        run = self._runs.get(signal)
+        if run is None:
+            return Seen(signal.heard, signal.value, signal.total)
+        key = (id(run.instants), run.rank)
+        places = self._places.get(key)
+        if places is None:
+            places = self._places[key] = run.instants.places(self.moments, run.rank <= self._ranks)
+        values = run.values[places]
+        return Seen(run.times[places], values, values if run.total is None else run.total[places])
+
+    def told(self, signal: Signal) -> list[dict[str, Any]]:
+        """The reading of ``signal`` as evidence shows it, at each of them."""
+        run, seen = self._runs.get(signal), self.seen(signal)
+        device, quantity = signal.track.device.id, signal.quantity
+        if run is None:
+            value = None if signal.unknown else signal.value
+            told = {"device": device, "quantity": quantity, "value": value, "time": signal.heard}
+            return [told] * len(self.moments)
+        values = seen.value.tolist()
+        if run.worded:
+            values = [MODES[int(value)] for value in values]
+        return [
+            {"device": device, "quantity": quantity, "value": value, "time": time}
+            for value, time in zip(values, seen.heard.tolist(), strict=True)
+        ]
+
+
+def findings(
+    watch: Watch, episodes: Sequence[Episode], runs: Mapping[Signal, Run], bring: Callable[[int, int], None]
+) -> list[Finding]:
+    """What ``watch`` says of ``episodes``. ``bring(moment, rank)``: all else that it looks at, as it was then."""
+    over = Moments(runs, [e.over for e in episodes], [e.over_by for e in episodes])
+    used = _used(watch, episodes, runs, over)
+    condition, found = watch.condition, []
+    told = [over.told(signal) for signal in condition.shown if signal.spoken]
+    readings = list(zip(*told, strict=True)) if told else [()] * len(episodes)
+    for episode, waste, shown in zip(episodes, used, readings, strict=True):
+        evidence: dict[str, Any] = {"readings": shown, "limits": watch.limits, "presence": None}
+        if condition.room is not None or condition.facts is not None:
+            bring(episode.over, episode.over_by)
+            evidence["presence"] = condition.room and presence(condition.room)
+            if condition.facts is not None:
+                evidence["facts"] = condition.facts()
+        found.append(
+            Finding(
+                "resolved", watch.rule, watch.device, watch.zone, episode.since, episode.raised, episode.ended, waste,
+                evidence,
+            )
+        )  # fmt: skip
+    return found
+
+
+def _used(watch: Watch, episodes: Sequence[Episode], runs: Mapping[Signal, Run], over: Moments) -> list[Used]:
+    meter, wasted = watch.meter, watch.wasted
+    if meter is None or wasted is None:
+        return [Used()] * len(episodes)
+    begun = Moments(runs, [e.since for e in episodes], [e.began_by for e in episodes])
+    marks = meter.marks(begun.moments, begun.seen)
+    ended = np.array([e.ended for e in episodes], np.int64)
+    return [
+        meter.waste_between(mark, here, wasted, None, 1.0, None)
+        for mark, here in zip(marks, meter.marks(ended, over.seen), strict=True)
+    ]
