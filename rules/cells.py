@@ -116,10 +116,14 @@ class Cell:
 
 
 class Lasting(Cell):
-    """A cell with something to remember over a restart: the attributes named in ``STATE``, plain data all."""
+    """A cell with something to remember over a restart: the attributes named in ``STATE``, plain data all.
+
+    Those in ``INSTANTS`` are moments of the past, or marks of a meter, or lists of such marks.
+    """
 
     __slots__ = ()
     STATE: ClassVar[tuple[str, ...]] = ()
+    INSTANTS: ClassVar[tuple[str, ...]] = ()
 
 
 @functools.lru_cache(maxsize=10_000)

@@ -22,6 +22,7 @@ from rules.findings import Finding, Used
 from rules.memory import Memory
 from rules.metering import Meter
 from rules.saving import dump, load
+from rules.shifting import calendar, shift
 from rules.watching import Subject, Watch
 
 __all__ = ["Finding", "Memory", "RuleEngine", "Used"]
@@ -117,6 +118,21 @@ class RuleEngine:
         memory = self.new_memory()
         load(memory, saved)
         return memory
+
+    def shifted(self, memory: Memory, by: int) -> Memory:
+        """``memory`` after the clock was set by ``by`` ms: what runs runs on, at the hour that it is now.
+
+        Readings still held back for ``lateness`` are judged first, by the old clock; give ``memory`` up.
+        """
+        _take(memory, self._release(memory, None))
+        before = calendar(memory)
+        shift(memory, by)
+        after = self.restore(self.save(memory))
+        after.findings = memory.findings
+        for (_, stood), (cell, stands) in zip(before, calendar(after), strict=True):
+            if stands != stood:
+                cell.tell(after.now)
+        return after
 
     def _in_order(self, memory: Memory, readings: Sequence[Reading]) -> list[Reading]:
         newest = memory.now

@@ -30,6 +30,7 @@ class Excess(Lasting):
     __slots__ = ("_beyond", "_meter", "_running", "_share", "booked", "ended", "kwh", "mark", "metered", "ms", "share",
                  "state", "usual_kwh", "usual_ms")  # fmt: skip
     STATE: ClassVar = ("state", "mark", "share", "kwh", "ms", "booked", "metered", "ended", "usual_kwh", "usual_ms")
+    INSTANTS: ClassVar = ("mark", "ended")
 
     def __init__(
         self,

@@ -172,6 +172,7 @@ class Night(Lasting):
 
     __slots__ = ("_margin", "_meter", "_tz", "began", "excess", "least", "levels", "mark", "over", "power")
     STATE: ClassVar = ("mark", "levels", "over", "power", "began", "excess")
+    INSTANTS: ClassVar = ("mark", "began")
 
     FEWEST: ClassVar = 5
     MOST: ClassVar = 21
@@ -233,6 +234,7 @@ class NightFlow(Lasting):
     __slots__ = ("_meter", "_tz", "began", "leak", "least", "lowest", "lows", "mark", "over", "streak",
                  "tonight")  # fmt: skip
     STATE: ClassVar = ("mark", "lows", "over", "streak", "tonight", "began", "lowest", "leak")
+    INSTANTS: ClassVar = ("mark", "began")
 
     FEWEST: ClassVar = 7
     MOST: ClassVar = 28
@@ -293,6 +295,7 @@ class Balance(Lasting):
 
     __slots__ = ("_children", "_kind", "_margin", "_parent", "began", "least", "marks", "over", "told")
     STATE: ClassVar = ("marks", "over", "told", "began")
+    INSTANTS: ClassVar = ("marks", "began")
 
     def __init__(
         self,
@@ -362,6 +365,7 @@ class Pace(Lasting):
 
     __slots__ = ("_margin", "_meters", "_quota", "_tz", "began", "marks", "month", "over", "told")
     STATE: ClassVar = ("marks", "month", "over", "told", "began")
+    INSTANTS: ClassVar = ("marks", "began")
 
     FEWEST_DAYS: ClassVar = 3
     _YEAR: ClassVar = 365.25 * DAY
@@ -428,6 +432,7 @@ class LampLight(Lasting):
 
     __slots__ = ("before", "delay", "edge", "is_lit", "jumps", "lit", "sensor")
     STATE: ClassVar = ("jumps", "lit", "before", "edge")
+    INSTANTS: ClassVar = ("edge",)
 
     MOST: ClassVar = 7
 

@@ -21,6 +21,7 @@ class Life(Lasting):
 
     __slots__ = ("_calls", "limit", "silent", "since", "track")
     STATE: ClassVar = ("silent", "since")
+    INSTANTS: ClassVar = ("since",)
 
     def __init__(self, memory: Timeline, track: Track, limit: int, calls: RollCalls) -> None:
         super().__init__(memory, 2)
@@ -120,6 +121,7 @@ class Doubt(Lasting):
 
     __slots__ = ("active", "bad", "hold", "last", "since", "what")
     STATE: ClassVar = ("active", "bad", "last", "since", "what")
+    INSTANTS: ClassVar = ("last", "since")
 
     def __init__(self, memory: Timeline, hold: int) -> None:
         super().__init__(memory, 2)
@@ -171,6 +173,7 @@ class Still(Lasting):
     __slots__ = ("alone", "excuses", "looks", "lowest", "moved", "others", "quantity", "signal", "since",
                  "value")  # fmt: skip
     STATE: ClassVar = ("value", "since", "moved", "lowest", "looks")
+    INSTANTS: ClassVar = ("since", "moved")
 
     KNOWN_AFTER: ClassVar = 3 * _SAMPLES_A_DAY
 

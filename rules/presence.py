@@ -41,6 +41,7 @@ class Witness(Lasting):
 
     __slots__ = ("ever", "first", "signal", "yes_since")
     STATE: ClassVar = ("first", "ever", "yes_since")
+    INSTANTS: ClassVar = ("first", "yes_since")
 
     def __init__(self, memory: Timeline, signal: Signal) -> None:
         super().__init__(memory, 2)
@@ -114,6 +115,7 @@ class Trace(Lasting):
 
     __slots__ = ("_rest", "_telling", "changed", "last", "signal")
     STATE: ClassVar = ("last", "changed")
+    INSTANTS: ClassVar = ("changed",)
 
     def __init__(self, memory: Timeline, signal: Signal, telling: Callable[[float, float], bool], rest: int) -> None:
         super().__init__(memory, 2)
@@ -191,6 +193,7 @@ class Room(Lasting):
     __slots__ = ("_declared", "_state", "awaited", "bookings", "hold", "last_sign", "sources", "working",
                  "yes", "zone")  # fmt: skip
     STATE: ClassVar = ("last_sign", "yes")
+    INSTANTS: ClassVar = ("last_sign",)
 
     def __init__(self, memory: Timeline, zone: str | None, hold: int, working: Working, bookings: Bookings) -> None:
         super().__init__(memory, 3)

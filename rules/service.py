@@ -20,7 +20,7 @@ from building.clock import Clock
 from building.errors import InputError
 from building.instants import EARLIEST, to_iso
 from building.readings import Reading
-from building.site import MINUTE, Site
+from building.site import DAY, MINUTE, Site
 from building.waiting import unbroken
 from rules import overtime
 from rules.alerts import Alert, AlertDesk
@@ -45,6 +45,7 @@ _SAVE_EVERY_S: Final = 10.0  # real seconds; what came since is taken from the s
 _TICK_S: Final = 0.5  # real seconds between two looks at the clock
 _GRACE_S: Final = 0.2  # real seconds a reading may be under way; the clock is that far behind for the rules
 _JUMP_MS: Final = 60_000  # the clock may differ by so much from the time that passed
+_LONGEST_BACK: Final = DAY  # a clock set back further is wrong now, rather than right at last
 _CATCH_UP_CHUNK: Final = 10_000
 
 Json = Mapping[str, Any]
@@ -88,6 +89,7 @@ class Source(Protocol):
 class _State(msgspec.Struct):
     memory: bytes
     desk: bytes
+    judged: int = NEVER  # until when (ms) readings may be from before the clock was set back
 
 
 class LiveRules:
@@ -118,6 +120,7 @@ class LiveRules:
         self._history = history
         self.engine = RuleEngine(site)
         self.desk = AlertDesk(site)
+        self._judged = NEVER
         self.memory: Memory = self._restore()
         self.alerts: dict[str, Alert] = {alert.id: alert for alert in self.desk.open}
         self.watchers: list[Callable[[Alert], None]] = []
@@ -163,19 +166,38 @@ class LiveRules:
             log.warning("%s", missing_holidays(year, "en"))
 
     def _mind_the_clock(self) -> None:
-        """When the clock was set, nothing is known until devices speak again: no lamp burned in that time."""
+        """When the clock was set on, nothing is known until devices speak again: no lamp burned in that time.
+
+        When it was set back, all that is known moves with it, and no time has passed.
+        """
         offset = self._clock.now() - self._clock.steady()
         jump, self._offset = offset - self._offset, offset
-        if abs(jump) > _JUMP_MS:
+        if -_LONGEST_BACK <= jump < -_JUMP_MS and self.memory.now + jump >= EARLIEST:
+            log.warning("the clock was set back by %d s; the rules go on by the new time", -jump // 1000)
+            self._set_back(jump)
+        elif abs(jump) > _JUMP_MS:
             log.warning("the clock was set by %d s; running durations begin anew", jump // 1000)
-            memories = [self.memory] if self._shadow is None else [self.memory, self._shadow.memory]
-            for track in [track for memory in memories for track in memory.tracks.values()]:
-                track.silence(self.memory.now)
-                if track.said != NEVER:
-                    track.said = max(track.said, self._clock.now())  # nor was anybody silent in it
-            if self.blind_until is not None:
-                until = to_iso(self.blind_until, self.site.site.tz)[:16]
-                log.warning("the rules judge nothing until %s: what is told now is older than what they know", until)
+            self._know_nothing()
+            self._say_blind()
+
+    def _know_nothing(self) -> None:
+        memories = [self.memory] if self._shadow is None else [self.memory, self._shadow.memory]
+        for track in [track for memory in memories for track in memory.tracks.values()]:
+            track.silence(self.memory.now)
+            if track.said != NEVER:
+                track.said = max(track.said, self._clock.now())  # nor was anybody silent in it
+
+    def _say_blind(self) -> None:
+        if self.blind_until is not None:
+            until = to_iso(self.blind_until, self.site.site.tz)[:16]
+            log.warning("the rules judge nothing until %s: what is told now is older than what they know", until)
+
+    def _set_back(self, jump: int) -> None:
+        self._judged = max(self._judged, self.memory.now)
+        self.memory = self.engine.shifted(self.memory, jump)
+        if self._shadow is not None:
+            self._shadow.set_back(jump)
+        self._stored_open = min(self._stored_open, self._clock.now())
 
     @property
     def blind_until(self) -> int | None:
@@ -215,10 +237,21 @@ class LiveRules:
         return {**record, "changed": to_iso(at, self.site.site.tz)}
 
     async def _catch_up(self) -> None:
-        """Take from the store what came after the memory was saved, perhaps by a program that was killed."""
-        if self._history is None or self.memory.now < EARLIEST:
+        """Take from the store what came after the memory was saved, perhaps by a program that was killed.
+
+        Of hours that the clock has shown twice the store cannot tell the first from the second: they are left out.
+        """
+        if self.memory.now < EARLIEST:
             return
-        kept = self._history(self.memory.now + 1)
+        ahead = self.memory.now - self._clock.now()
+        if _JUMP_MS < ahead <= _LONGEST_BACK:
+            log.warning("meanwhile the clock was set back by %d s; the rules go on by the new time", ahead // 1000)
+            self._set_back(-ahead)
+        if self.memory.now < self._judged:
+            self._know_nothing()
+        if self._history is None:
+            return
+        kept = self._history(max(self.memory.now, self._judged) + 1)
         for chunk in _chunks(kept):
             if self._shadow is not None:
                 self._shadow.take(chunk, self._clock.now())
@@ -332,7 +365,7 @@ class LiveRules:
         self._saved_at = asyncio.get_running_loop().time()
         open_now = self.desk.refresh(self.engine, self.memory, self.memory.now)
         blobs = {
-            _STATE: msgspec.msgpack.encode(_State(self.engine.save(self.memory), self.desk.save())),
+            _STATE: msgspec.msgpack.encode(_State(self.engine.save(self.memory), self.desk.save(), self._judged)),
             _OPEN: msgspec.json.encode([alert.to_json() for alert in open_now]),
             _PENDING: msgspec.json.encode(self.pending()),
             BLIND: msgspec.json.encode(self.blind_until),
@@ -355,6 +388,7 @@ class LiveRules:
             ) from None
         memory = self.engine.restore(state.memory)
         self.desk.restore(state.desk)
+        self._judged = state.judged
         return memory
 
 

@@ -61,6 +61,10 @@ class Shadow:
         """Let come due what is due up to ``now`` (ms)."""
         self._note(self._engine.tick(self._memory, now))
 
+    def set_back(self, by: int) -> None:
+        """The clock was set by ``by`` ms, back."""
+        self._memory = self._engine.shifted(self._memory, by)
+
     @property
     def memory(self) -> Memory:
         return self._memory

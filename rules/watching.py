@@ -162,9 +162,10 @@ class Watch(Cell):
 
     def tell_found(self, state: str, at: int) -> None:
         """Say it, with waste and evidence as of ``at``."""
+        told = max(at, self.raised)  # where the clock was set back, it may end at an hour before it was raised
         self.memory.findings.append(
             Finding(
-                state, self.rule, self.device, self.zone, self.since, self.raised, at, self.used(at),
+                state, self.rule, self.device, self.zone, self.since, self.raised, told, self.used(at),
                 self._evidence(at),
             )
         )  # fmt: skip

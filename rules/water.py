@@ -33,6 +33,7 @@ class Steps(Lasting):
 
     __slots__ = ("began", "last", "limit", "patience", "peak", "running", "seen", "step", "volume")
     STATE: ClassVar = ("last", "began", "seen", "running", "step", "peak")
+    INSTANTS: ClassVar = ("last", "began")
 
     def __init__(self, memory: Timeline, volume: Signal, limit: float) -> None:
         super().__init__(memory, 3)
@@ -100,6 +101,7 @@ class Flowing(Lasting):
 
     __slots__ = ("after", "began", "flow", "limit", "pause", "running", "tempo", "until")
     STATE: ClassVar = ("began", "running", "until")
+    INSTANTS: ClassVar = ("began", "until")
 
     def __init__(self, memory: Timeline, flow: Signal, limit: float, pause: int, after: int) -> None:
         super().__init__(memory, 3)
@@ -160,6 +162,7 @@ class Ceaseless(Lasting):
     __slots__ = ("began", "drawn", "due", "floor", "last", "least", "mark", "pause", "peak", "rates", "running", "seen",
                  "volume")  # fmt: skip
     STATE: ClassVar = ("last", "began", "seen", "running", "least", "peak", "due", "mark", "drawn", "rates", "floor")
+    INSTANTS: ClassVar = ("last", "began", "due", "mark")
 
     def __init__(self, memory: Timeline, volume: Signal, pause: int) -> None:
         super().__init__(memory, 3)

@@ -75,7 +75,7 @@ async def test_the_command_shows_what_they_would_have_said(tmp_path: Path, capsy
     assert "2026-07-01" in capsys.readouterr().out
 
 
-async def test_while_a_clock_set_back_makes_the_rules_blind_log_and_status_say_until_when(
+async def test_while_a_clock_set_back_by_days_makes_the_rules_blind_log_and_status_say_until_when(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.WARNING)
@@ -90,12 +90,12 @@ async def test_while_a_clock_set_back_makes_the_rules_blind_log_and_status_say_u
             rules = LiveRules(site, clock, keeper, notifier)
             await rules.take([Reading("lamp", clock.now(), {"on": 0.0})])
             assert rules.blind_until is None
-            clock.set_by(-HOUR)
+            clock.set_by(-48 * HOUR)
             await rules.take([Reading("lamp", clock.now(), {"on": 0.0})])
             assert rules.blind_until == local("2026-07-01 19:00")
             await rules.settle()
     assert "judge nothing until 2026-07-01T19:00" in caplog.text
-    show_status(file, as_json=True, now=local("2026-07-01 18:05"))
+    show_status(file, as_json=True, now=local("2026-06-29 19:05"))
     assert json.loads(capsys.readouterr().out)["rules_blind_until"] == local("2026-07-01 19:00")
     show_status(file, as_json=True, now=local("2026-07-01 19:05"))
     assert json.loads(capsys.readouterr().out)["rules_blind_until"] is None
