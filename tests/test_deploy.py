@@ -205,19 +205,19 @@ class ComposedBroker(Server):
                 text = text.replace("listener 1883", f"listener {self.port} 127.0.0.1")
                 text += "user root\n" if os.getuid() == 0 else ""
             (self.folder / file.name).write_text(text, encoding="utf-8")
-        passwords = ["MQTT_COLLECTOR_PASSWORD=c 1'$x", "MQTT_DEVICE_PASSWORD=d2"]
+        passwords = ["MQTT_COLLECTOR_PASSWORD=c 1'$x", "MQTT_DEVICE_PASSWORD=device, second word"]
         path = f"PATH={os.environ['PATH']}:/usr/sbin"
         return ["env", path, *passwords, "/bin/sh", str(self.folder / "start.sh")]
 
 
 def test_the_broker_knows_its_two_logins_and_lets_each_do_its_own(tmp_path: Path) -> None:
     with ComposedBroker(tmp_path) as broker:
-        assert "d2" not in (broker.folder / "passwords").read_text(encoding="utf-8")
+        assert "device, second word" not in (broker.folder / "passwords").read_text(encoding="utf-8")
         heard: list[MQTTMessage] = []
         collector = _connected(broker.port, "collector", "c 1'$x")
         collector.on_message = lambda _client, _data, message: heard.append(message)
         collector.subscribe("#", qos=1)
-        device = _connected(broker.port, "device", "d2")
+        device = _connected(broker.port, "device", "device, second word")
         device.publish("tele/plug-101/STATE", b"{}", qos=1)
         until(lambda: heard, "the device's message to reach the collector")
         heard.clear()
