@@ -198,6 +198,10 @@ class Mosquitto(Server):
     def url(self) -> str:
         return f"mqtt://127.0.0.1:{self.port}"
 
+    def subscriptions(self, topic: str) -> int:
+        """How often anybody has subscribed to ``topic`` since the folder was made."""
+        return sum(line.endswith(f" {topic}") for line in self.log.splitlines())
+
     def add_login(self, username: str, password: str) -> None:
         """One more name and password; known to the broker from its next start."""
         command = [need("mosquitto_passwd", "mosquitto"), "-b", "passwords", username, password]
@@ -212,6 +216,7 @@ class Mosquitto(Server):
             f"persistence_location {self.folder}/data/",
             "autosave_interval 1",
             "max_queued_messages 0",
+            *(f"log_type {kind}" for kind in ("error", "warning", "notice", "information", "subscribe")),
             f"listener {self.port} 127.0.0.1",
         ]
         if os.getuid() == 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -11,12 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from building.document import parse_document
+from building.quantities import QUANTITIES
 from building.site import Device
 from collector.discovery import Entity, page_of, read_announcement
 from collector.payloads import topics_of
 from collector.profiles import Profile, parse_profile
 
 TZ = ZoneInfo("Asia/Shanghai")
+SENSOR = "homeassistant/sensor/x/config"
 
 
 def announced(component: str, ident: str, **config: Any) -> Entity:
@@ -110,8 +113,22 @@ def test_what_cannot_be_read_for_sure_is_left_out(config: dict[str, Any]) -> Non
 
 @given(st.text(max_size=60), st.binary(max_size=200))
 def test_any_message_is_an_announcement_or_none(topic: str, payload: bytes) -> None:
-    read_announcement(topic, payload)
-    read_announcement("homeassistant/sensor/x/config", payload)
+    for where, known in ((topic, re.fullmatch(r"[^/]+(/[^/]+){2,3}/config", topic)), (SENSOR, True)):
+        entity = read_announcement(where, payload)
+        if entity is None:
+            continue
+        assert known, "no topic of an announcement"
+        assert entity.deleted == (not payload.strip())
+        if not entity.deleted:
+            assert isinstance(json.loads(payload), dict)
+
+
+def test_a_message_that_is_no_json_object_is_no_announcement() -> None:
+    for payload in (b"[1]", b"7", b"{", b"\xff", b'"x"', b"null"):
+        assert read_announcement(SENSOR, payload) is None
+    entity = read_announcement(SENSOR, b'{"stat_t":"a"}')
+    assert entity is not None
+    assert entity.state_topic == "a"
 
 
 _json = st.recursive(
@@ -128,4 +145,9 @@ _json = st.recursive(
 def test_any_announcement_makes_a_right_page_or_none(content: Any, component: str) -> None:
     entity = read_announcement(f"homeassistant/{component}/x/config", json.dumps(content).encode())
     if entity is not None and (made := page_of([entity])) is not None:
-        parse_profile(parse_document(json.dumps(made[1]).encode(), "found.yaml"))
+        topic, content = made
+        profile = parse_profile(parse_document(json.dumps(content).encode(), "found.yaml"))
+        told = [value.quantity for part in profile.topics for value in part.values]
+        assert told
+        assert set(told) <= set(QUANTITIES)
+        assert len(topics_of(profile, Device(id="d", kind="sensor", topic=topic), TZ)) == len(profile.topics)

@@ -366,11 +366,17 @@ async def test_a_broker_that_falls_silent_is_found_out_by_the_keep_alive(monkeyp
         links=({"id": "broker", "mqtt": address},),
         devices=({"id": "d", "kind": "sensor", "profile": "zigbee2mqtt_sensor", "link": "broker", "topic": "t"},),
     )
-    async with Collector(site, SystemClock(), Stream()) as collector:
+    stream = Stream()
+    told = stream.subscribe("test")
+    async with Collector(site, SystemClock(), stream) as collector:
         health = collector.health().links["broker"]
         await eventually(lambda: health.connections, "the connection")
-        await eventually(lambda: health.down_since, "the silence to be noticed", within=10)
+        assert health.down_since is None
+        (reading,) = await readings(told, 1)
+        assert health.down_since is not None
     server.close()
+    assert (reading.device, reading.values, reading.quality.grade) == ("d", {}, Grade.BAD)
+    assert "the connection broke (Keep alive timeout)" in reading.quality.reason
 
 
 class StrictMosquitto(TlsMosquitto):
@@ -474,6 +480,9 @@ async def test_the_broker_says_whether_the_collector_is_there(mosquitto: Mosquit
         sock._sock.shutdown(socket.SHUT_RDWR)  # a power cut: no goodbye
         await eventually(lambda: "offline" in said[3:], "the will")
         await eventually(lambda: one.collector.health().links["broker"].connections == 2, "the return")
+        await eventually(lambda: len(said) >= 5, "the word after the return")
+    await eventually(lambda: len(said) >= 6, "the last goodbye")
+    assert said == ["online", "offline"] * 3
     watcher.disconnect()
     watcher.loop_stop()
 

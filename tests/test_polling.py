@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -536,11 +537,18 @@ async def test_a_gateway_that_starts_late_is_found() -> None:
 
 
 async def test_the_collector_leaves_nothing_behind_when_it_ends() -> None:
-    before = asyncio.all_tasks()
     async with MeterServer({1: SDM120}) as server:
+        before, threads = asyncio.all_tasks(), set(threading.enumerate())
         async with Collector(meters({"id": "a", "unit": 1}), SystemClock(), Stream(), endpoints={"line": server.url}):
             await eventually(lambda: server.requests, "the first request")
-        await eventually(lambda: asyncio.all_tasks() - before == set() or not server._writers, "the connection's end")
+            assert asyncio.all_tasks() > before
+            assert server.open_connections == 1
+        ours = {task for task in asyncio.all_tasks() - before if task not in server.serving}
+        assert ours == set()
+        left = {thread.name for thread in set(threading.enumerate()) - threads}
+        assert {name for name in left if not name.startswith("asyncio_")} == set(), "but for the event loop's own pool"
+        await eventually(lambda: server.open_connections == 0, "the connection's end")
+        assert asyncio.all_tasks() == before
 
 
 async def test_the_collector_ends_even_when_a_library_swallows_the_cancel() -> None:

@@ -11,7 +11,6 @@ from statistics import median
 
 import pytest
 
-from building.site import Site
 from greenwarden.door import open_site, sample_site
 from greenwarden.scoring import RuleScore, score
 from greenwarden.simulating import Wish, play
@@ -36,8 +35,8 @@ def shown(title: str, scores: Mapping[str, RuleScore], readings: Mapping[str, in
     return "\n".join([*lines, f"readings {dict(readings)}"])
 
 
-def judge(site: Site, scores: Mapping[str, RuleScore], title: str) -> None:
-    """The thresholds: all rules together, and each rule's delay and account."""
+def shortfalls(scores: Mapping[str, RuleScore]) -> list[str]:
+    """What is below the thresholds: of all rules together, and of each rule's delay and account. A sentence each."""
     faults = sum(own.faults for own in scores.values())
     found = sum(own.found for own in scores.values())
     false = sum(own.false for own in scores.values())
@@ -45,24 +44,23 @@ def judge(site: Site, scores: Mapping[str, RuleScore], title: str) -> None:
     wrongs += [
         f"{rule}: missed {o.device} {o.since} {o.fault}" for rule, own in scores.items() for o in own.missed_ones
     ]
-    assert faults > 0, title
-    assert found / faults >= RECALL, wrongs
-    assert found / (found + false) >= PRECISION, wrongs
+    told = []
+    if not faults or found / faults < RECALL:
+        told.append(f"{found} of {faults} are found: {wrongs}")
+    if not found or found / (found + false) < PRECISION:
+        told.append(f"{false} are made up: {wrongs}")
     for rule, own in scores.items():
-        if own.late:
-            assert median(own.late) <= SECOND, f"{rule} is late by {median(own.late) / SECOND:.0f} s beyond its time"
-        for true, told, unseen in zip(own.true, own.told, own.unseen, strict=True):
-            if not own.estimated:
-                within = max(TOLD_WITHIN * true, unseen)
-                assert abs(told - true) <= within, f"{rule} tells {told:.3f} where it was {true:.3f}"
+        if own.late and median(own.late) > SECOND:
+            told.append(f"{rule} is late by {median(own.late) / SECOND:.0f} s beyond its time")
+        for true, said, unseen in zip(own.true, own.told, own.unseen, strict=True):
+            if not own.estimated and not abs(said - true) <= max(TOLD_WITHIN * true, unseen):
+                told.append(f"{rule} tells {said:.3f} where it was {true:.3f}")
+    return told
 
 
-def judge_sums(scores: Mapping[str, RuleScore]) -> None:
-    """What all rules tell together, with what they can only estimate: kWh, and litres."""
-    for what, number in (("kWh", 0), ("litres", 1)):
-        true = sum(own.true[number] for own in scores.values())
-        told = sum(own.told[number] for own in scores.values())
-        assert abs(told - true) <= TOLD_WITHIN * true, f"{told:.2f} {what} are told where it was {true:.2f}"
+def told_and_true(scores: Mapping[str, RuleScore], place: int) -> tuple[float, float]:
+    """What all rules tell together, with what they can only estimate, and what it was: kWh (0) or litres (1)."""
+    return sum(own.told[place] for own in scores.values()), sum(own.true[place] for own in scores.values())
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -72,8 +70,11 @@ async def test_the_standard_month_is_judged_rightly(seed: int) -> None:
     played, end = await play(site, wish)
     scores = score(site, played.alerts, played.building.truth, end)
     print(shown(f"standard month, seed {seed}", scores, played.readings))
-    judge(site, scores, "standard month")
-    judge_sums(scores)
+    assert shortfalls(scores) == []
+    for place in (0, 1):
+        told, true = told_and_true(scores, place)
+        assert true > 0
+        assert told == pytest.approx(true, rel=TOLD_WITHIN)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -98,4 +99,4 @@ async def test_in_a_day_through_sockets_queue_and_store_nothing_is_lost_or_alter
     assert played.readings["wrong"] == 0, played.examples
     assert played.readings["lost"] == 0
     assert played.readings["got"] > 0.9 * played.readings["due"]
-    judge(site, scores, "on wires")
+    assert shortfalls(scores) == []

@@ -139,7 +139,7 @@ def test_late_double_and_disordered_readings_land_right_through_crashes_and_bloc
 ) -> None:
     chance = random.Random(seed)
     path = tmp_path_factory.mktemp("store") / DATABASE
-    model: dict[tuple[str, int], float] = {}
+    model: Model = {}
     with pytest.MonkeyPatch.context() as monkeypatch:
         shrink(monkeypatch)
         store = EmbeddedStore(path, power_safe=False)
@@ -153,26 +153,39 @@ def test_late_double_and_disordered_readings_land_right_through_crashes_and_bloc
             store.write(batch)
             if chance.random() < 0.1:
                 store = EmbeddedStore(path, power_safe=False)  # the other was never closed, as after a kill
+            start = START + chance.randrange(400)
+            end = start + chance.randrange(400)
             if chance.random() < 0.3:
-                check(reader, model, chance)
-        check(reader, model, chance)
+                assert kept(reader, start, end) == expected(model, start, end)
+        assert kept(reader, *EVER) == expected(model, *EVER)
+        assert kept(reader, start, end) == expected(model, start, end)
         store.close()
         reader.close()
 
 
-def check(reader: StoredReadings, model: dict[tuple[str, int], float], chance: random.Random) -> None:
-    start = START + chance.randrange(400)
-    end = start + chance.randrange(400)
+Model = dict[tuple[str, int], float]
+
+
+def kept(reader: StoredReadings, start: int, end: int) -> tuple[object, ...]:
+    """All that the store says of the time from ``start`` to ``end``, asked in every way there is."""
+    by_device = []
+    for device in ("d0", "d1", "d2"):
+        times, values = reader.read(device, "active_power", start, end)
+        found = list(zip(times.tolist(), values.tolist(), strict=True))
+        by_device.append((found, reader.last(device, "active_power"), reader.count(device)))
+    read = [(one.device, one.taken_at, one.values["active_power"]) for one in reader.readings(start, end)]
+    return by_device, sorted(read), [at for _, at, _ in read]
+
+
+def expected(model: Model, start: int, end: int) -> tuple[object, ...]:
+    """The same of a mapping."""
+    by_device = []
     for device in ("d0", "d1", "d2"):
         of_device = sorted((at, value) for (name, at), value in model.items() if name == device)
         wanted = [(at, value) for at, value in of_device if start <= at < end]
-        times, values = reader.read(device, "active_power", start, end)
-        assert list(zip(times.tolist(), values.tolist(), strict=True)) == wanted
-        assert reader.last(device, "active_power") == (of_device[-1] if of_device else None)
-        assert reader.count(device) == len(of_device)
-    read = [(one.device, one.taken_at, one.values["active_power"]) for one in reader.readings(start, end)]
-    assert sorted(read) == sorted((name, at, value) for (name, at), value in model.items() if start <= at < end)
-    assert [at for _, at, _ in read] == sorted(at for _, at, _ in read)
+        by_device.append((wanted, of_device[-1] if of_device else None, len(of_device)))
+    read = sorted((name, at, value) for (name, at), value in model.items() if start <= at < end)
+    return by_device, read, sorted(at for _, at, _ in read)
 
 
 def test_seldom_devices_do_not_keep_the_log_long_nor_leave_many_blocks(

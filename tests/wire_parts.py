@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import TracebackType
 
 from building.site import Site
@@ -52,6 +52,15 @@ class MeterServer:
     def hang_up(self) -> None:
         for writer in self._writers:
             writer.close()
+
+    @property
+    def open_connections(self) -> int:
+        return len(self._writers)
+
+    @property
+    def serving(self) -> Collection[asyncio.Task[None]]:
+        """Our own tasks, one for each connection."""
+        return self._serving
 
     @property
     def url(self) -> str:

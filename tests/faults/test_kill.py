@@ -9,11 +9,13 @@ import asyncio
 import itertools
 import os
 import random
+import signal
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
@@ -22,8 +24,9 @@ from building.readings import Grade
 from collector.storing.embedded import DATABASE
 from collector.storing.stored import StoredReadings
 from tests.faults.process import PATIENCE, Running
-from tests.parts import Influxd, Mosquitto
+from tests.parts import Influxd, Mosquitto, eventually
 
+TOPIC = "tele/plug/SENSOR"
 KILLS = int(os.environ.get("GREENWARDEN_KILLS", "6"))
 
 SITE = """
@@ -56,7 +59,7 @@ class Publisher:
                 return
             total = number / 1000
             payload = f'{{"Time":"2026-07-01T08:00:00","ENERGY":{{"Total":{total:.3f}}}}}'
-            told = self._client.publish("tele/plug/SENSOR", payload, qos=1)
+            told = self._client.publish(TOPIC, payload, qos=1)
             told.wait_for_publish(PATIENCE)
             self.sent.append(total)
 
@@ -89,11 +92,26 @@ async def settled(folder: Path, sent: set[float], read: Callable[[Path], Counter
     return found
 
 
-def judge(what: str, sent: set[float], found: Counter[float], output: str) -> None:
-    lost, made_up = sent - set(found), set(found) - sent
-    twice = [total for total, times in found.items() if times > 1]
-    print(f"\n{what}, {len(sent)} messages: {len(lost)} lost, {len(twice)} twice, {len(made_up)} made up")
-    assert (len(lost), len(twice), len(made_up)) == (0, 0, 0), output
+class Tally(NamedTuple):
+    lost: int
+    twice: int
+    made_up: int
+
+
+NONE = Tally(lost=0, twice=0, made_up=0)
+
+
+def tally(what: str, sent: set[float], found: Counter[float]) -> Tally:
+    """What became of the messages, printed with ``pytest -s``."""
+    twice = sum(times > 1 for times in found.values())
+    told = Tally(len(sent - set(found)), twice, len(set(found) - sent))
+    print(f"\n{what}, {len(sent)} messages: {told.lost} lost, {told.twice} twice, {told.made_up} made up")
+    return told
+
+
+async def subscribed(broker: Mosquitto, times: int = 1) -> None:
+    """The program has subscribed for the ``times``-th time: from here on the broker keeps what it misses."""
+    await eventually(lambda: broker.subscriptions(TOPIC) >= times, f"subscription number {times}")
 
 
 async def test_a_program_killed_at_random_moments_loses_no_message_and_keeps_none_twice(
@@ -102,15 +120,16 @@ async def test_a_program_killed_at_random_moments_loses_no_message_and_keeps_non
     site = tmp_path / "devices.yaml"
     site.write_text(SITE.format(url=mosquitto.url, username=mosquitto.username))
     draw = random.Random(1)
+    ended: list[int] = []
     async with Running(site, {"GREENWARDEN_TEST_PASSWORD": mosquitto.password}) as program:
         await program.said("running; stop with")
-        await asyncio.sleep(0.5)  # the subscription is made: from here on the broker keeps what we miss
+        await subscribed(mosquitto)
         publisher = Publisher(mosquitto)
         try:
             for _ in range(KILLS):
                 await asyncio.sleep(draw.uniform(0, 1.5))
                 program.kill()
-                await program.ended()
+                ended.append(await program.ended())
                 await program.start()
                 if draw.random() < 0.7:
                     before = sum("running; stop with" in line for line in program.lines)
@@ -118,7 +137,10 @@ async def test_a_program_killed_at_random_moments_loses_no_message_and_keeps_non
         finally:
             sent = set(await asyncio.to_thread(publisher.stop))
         found = await settled(tmp_path, sent, totals)
-    judge(f"program killed {KILLS} times", sent, found, program.output)
+    assert tally(f"program killed {KILLS} times", sent, found) == NONE, program.output
+    assert len(sent) > 10 * KILLS, "hardly anything was under way"
+    assert len(ended) == KILLS
+    assert set(ended) == {-signal.SIGKILL}
 
 
 async def test_a_broker_killed_again_and_again_costs_no_message_that_it_passed_on(
@@ -129,17 +151,21 @@ async def test_a_broker_killed_again_and_again_costs_no_message_that_it_passed_o
     sent: set[float] = set()
     async with Running(site, {"GREENWARDEN_TEST_PASSWORD": mosquitto.password}) as program:
         await program.said("running; stop with")
-        await asyncio.sleep(1)
-        for _ in range(3):
+        await subscribed(mosquitto)
+        brokers = [mosquitto.pid]
+        for turn in range(3):
             publisher = Publisher(mosquitto, 1 + len(sent))
             await asyncio.sleep(0.7)
             sent |= set(await asyncio.to_thread(publisher.stop))
-            await settled(tmp_path, sent, totals)
+            assert set(await settled(tmp_path, sent, totals)) == sent, f"before kill {turn + 1}"
             mosquitto.kill()
             mosquitto.start()
-            await asyncio.sleep(2.5)  # longer than the first pause before we connect again
+            brokers.append(mosquitto.pid)
+            await subscribed(mosquitto, turn + 2)
         found = await settled(tmp_path, sent, totals)
-    judge("broker killed 3 times", sent, found, program.output)
+    assert tally("broker killed 3 times", sent, found) == NONE, program.output
+    assert len(sent) > 10
+    assert len(set(brokers)) == 4
 
 
 async def test_a_database_killed_at_random_moments_has_every_message_once_in_the_end(
@@ -154,17 +180,21 @@ async def test_a_database_killed_at_random_moments_has_every_message_once_in_the
         return Counter(round(row["energy_import"], 3) for row in rows)
 
     draw = random.Random(2)
+    servers: list[int] = []
     async with Running(site, {"GREENWARDEN_TEST_PASSWORD": mosquitto.password}) as program:
         await program.said("running; stop with")
-        await asyncio.sleep(0.5)
+        await subscribed(mosquitto)
         publisher = Publisher(mosquitto)
         try:
             for _ in range(5):
                 await asyncio.sleep(draw.uniform(0, 0.8))
+                servers.append(influxd.pid)
                 await asyncio.to_thread(influxd.kill)
                 await asyncio.sleep(draw.uniform(0, 0.8))
                 await asyncio.to_thread(influxd.start)
         finally:
             sent = set(await asyncio.to_thread(publisher.stop))
         found = await settled(tmp_path, sent, in_influx)
-    judge("database killed 5 times", sent, found, program.output)
+    assert tally("database killed 5 times", sent, found) == NONE, program.output
+    assert len(sent) > 50
+    assert len(set(servers)) == 5

@@ -93,6 +93,11 @@ async def test_a_changed_file_is_read_without_being_told_to(site_file: Path) -> 
         await program.said("running; stop with")
         site_file.write_text(site_file.read_text().replace("Town hall", "City hall"))
         await program.said("City hall: 1 devices, running")
+        started = [line.split(":")[0] for line in program.lines if "devices, running" in line]
+        assert started == ["Town hall", "City hall"]
+        assert program.process.returncode is None
+        count = await asyncio.to_thread(stored, site_file)
+        assert await some_readings(site_file, count) > count
 
 
 async def test_a_second_program_on_the_same_data_is_refused_in_one_sentence(site_file: Path) -> None:
