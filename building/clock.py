@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -84,8 +85,9 @@ class FastClock:
     At 480 times, a computer that stands still for a second would skip eight minutes, in which every meter seems
     silent; and one that is merely behind with its work would do it minutes late. So a clock faster than real time
     waits for the computer: it goes on by at most ``_STALL`` between two looks at it, by ``_AHEAD`` in one turn of the
-    event loop that sleeps on it and while a task that it woke is at work and does not sleep on, and by ``_HELD`` while
-    somebody holds it. When the computer cannot keep up the day takes longer, and nothing in it is skipped.
+    event loop that sleeps on it and while a task that it woke is at work and does not sleep on, by ``_HELD`` while
+    somebody holds it, and not past the moment of a sleeper that has not been woken. When the computer cannot keep up
+    the day takes longer, and nothing in it is skipped or late.
     """
 
     def __init__(self, start: int, speed: float) -> None:
@@ -117,8 +119,14 @@ class FastClock:
                     del self._under_way[what]
                 else:
                     passed = min(passed, most - self._counted)
+            if self._sleepers:
+                passed = min(passed, self._until(self._sleepers[0][0]) - self._counted)
         self._counted += max(0, passed)
         return self._start + int(self._counted * self.speed / 1_000_000)
+
+    def _until(self, moment: int) -> int:
+        """What is counted when it is ``moment``."""
+        return math.ceil((moment - self._start) * 1_000_000 / self.speed)
 
     def hold(self) -> Callable[[], None]:
         """Something is under way that time must not outrun, from any thread; call the answer when it has arrived."""

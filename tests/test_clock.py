@@ -163,6 +163,25 @@ async def test_sleepers_of_a_fast_clock_wake_in_order_and_not_before_their_momen
     assert woken == [(0, True), (100, True), (500, True), (501, True), (900, True)]
 
 
+async def test_a_fast_clock_does_not_pass_the_moment_of_a_sleeper_that_has_not_been_woken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = [1_000_000_000]
+    monkeypatch.setattr("building.clock.time.monotonic_ns", lambda: real[0])
+    clock = FastClock(0, 960)
+    waiting = [asyncio.create_task(clock.sleep_until(moment)) for moment in (1_700, 1_001)]
+    await asyncio.sleep(0)
+    for _ in range(100):
+        real[0] += 10_000_000
+        clock.now()
+    assert clock.now() == 1_001
+    await waiting[1]
+    assert clock.now() == 1_001
+    real[0] += 10_000_000
+    assert clock.now() == 1_700
+    waiting[0].cancel()
+
+
 async def test_a_fast_clock_waits_for_a_task_it_woke_until_that_sleeps_on() -> None:
     clock = FastClock(0, 480)
     at_work, told = asyncio.Event(), []

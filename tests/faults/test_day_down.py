@@ -24,7 +24,7 @@ from tests.parts import Influxd
 
 SPEED = 1_440  # a day of the building in a minute, on a computer that keeps up
 HOUR = 3_600_000
-WITHIN_S = 100.0  # real seconds for the backlog of the day, live readings going on beside it
+WITHIN_S = 300.0  # real seconds for the backlog of the day, live readings going on beside it, on a busy computer too
 TAGS = frozenset(("measurement", "time", "site", "zone", "floor", "department", "device", "circuit", "quality"))
 
 Key = tuple[str, int]
