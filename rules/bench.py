@@ -217,13 +217,10 @@ class Bench:
         )
 
     def work_of(self, device: Device) -> Work:
-        """How to tell whether a unit cools or heats. Room temperatures are told apart by half kelvins."""
-        return Work(
-            self.signal(device, "mode"),
-            self.signal(device, "temperature", *HALVES),
-            self.signal(device, "setpoint"),
-            self.season(),
-        )
+        """How to tell whether a unit cools or heats. In auto, room temperatures are told apart by half kelvins."""
+        mode, room = self.signal(device, "mode"), self.signal(device, "temperature")
+        room.cut_while(mode, "auto", HALVES)
+        return Work(mode, room, self.signal(device, "setpoint"), self.season())
 
     def steps(self, device: Device, limit: float) -> Steps:
         """Running water told from the volume counter."""

@@ -62,7 +62,7 @@ class SignalLine:
     """A signal's bands over a stretch: the numbers with which it entered each."""
 
     def __init__(self, signal: Signal, run: Run, turns: int) -> None:
-        self.signal, self.worded = signal, run.worded
+        self.signal, self.worded, self._cuts = signal, run.worded, run.cuts
         places = run.events
         self.keys = run.times[places] * turns + (run.rank + FIRST_DEVICE)
         self.values = run.values[places]
@@ -78,7 +78,7 @@ class SignalLine:
             if exact or self.worded or self.signal.each:
                 seen, codes = np.unique(self.numbers, return_inverse=True)
             else:
-                bands = np.searchsorted(np.array(self.signal.cuts()), self.numbers, "right")
+                bands = np.searchsorted(self._cuts, self.numbers, "right")
                 _, places, codes = np.unique(bands, return_index=True, return_inverse=True)
                 seen = self.numbers[places]
             shown = seen.tolist()

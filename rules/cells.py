@@ -155,6 +155,7 @@ class Signal(Cell):
     """
 
     __slots__ = (
+        "_coarse",
         "_cuts",
         "_total",
         "_value",
@@ -165,6 +166,7 @@ class Signal(Cell):
         "each",
         "fell_at",
         "fell_from",
+        "finer_while",
         "high",
         "low",
         "number",
@@ -188,6 +190,8 @@ class Signal(Cell):
         if nature is Nature.COUNTER and slow is not None and track.device.reports == "period":
             self.stale_after = 3 * slow
         self._cuts: tuple[float, ...] = (0.5,) if nature is Nature.STATE else ()
+        self._coarse: tuple[float, ...] = self._cuts  # those that always make a difference
+        self.finer_while: tuple[Signal, str] | None = None  # the others only while this one says that word
         self.summed = COUNTER if nature is Nature.COUNTER else 0
         self.each = False  # every change counts
         self.low: Any = _NOWHERE
@@ -252,9 +256,15 @@ class Signal(Cell):
     def cut(self, cuts: Iterable[float]) -> None:
         """Values on either side of each cut are different to some rule; a cut belongs to what is above it."""
         self._cuts = _shared(tuple(sorted({*self._cuts, *cuts})))
+        self._coarse = _shared(tuple(sorted({*self._coarse, *cuts})))
 
-    def cuts(self) -> tuple[float, ...]:
-        return self._cuts
+    def cut_while(self, other: Signal, word: str, cuts: Iterable[float]) -> None:
+        """The same for cuts at which no rule sees a difference unless ``other``, of the same device, says ``word``."""
+        self.finer_while = (other, word)
+        self._cuts = _shared(tuple(sorted({*self._cuts, *cuts})))
+
+    def cuts(self, *, finer: bool = True) -> tuple[float, ...]:
+        return self._cuts if finer else self._coarse
 
     def settle(self, value: float | str) -> None:
         """Take ``value`` as known and set the interval around it."""

@@ -22,6 +22,7 @@ from building.quantities import MODES
 from building.site import DAY
 from rules.calm import Calm
 from rules.cells import COUNTER, NEVER, Cell, Signal, Track
+from rules.clocks import SeasonNow, Ticker
 from rules.engine import spread
 from rules.findings import Finding
 from rules.looking_back import findings
@@ -33,7 +34,7 @@ from rules.watching import Watch
 from rules.zones import Plan, plan_of
 
 _FIRST: Final = 3 * 3_600_000  # ms; after so long most that will ever speak is known, and what is known can be calm
-_MOST: Final = 16 * DAY  # so that one season, or one day of summer time's change, keeps little from being calm
+_MOST: Final = 16 * DAY  # so that one gap keeps little from being calm
 
 
 class ColumnHistory:
@@ -103,7 +104,7 @@ class ColumnHistory:
     def begin(self) -> None:
         """A new stretch: every signal as it stood at the end of the last one."""
         for run in self._runs.values():
-            run.bring(len(run.times) - 1)
+            run.finish()
         for track, said in self._said.items():
             if track.on_change:
                 track.said = max(track.said, *(instants.array.item(-1) for instants in said))
@@ -178,11 +179,28 @@ def find(memory: Memory, columns: Columns, *, ends_only: bool = False) -> Iterat
     if ends_only:
         history_of(memory).hold_back()
     first, last = _limits(columns)
-    edge = first + (_FIRST if memory.now < EARLIEST else _MOST)
-    while edge <= last:
+    for edge in _edges(memory, first, last):
         yield from _find(memory, between(columns, first, edge))
-        first, edge = edge, edge + _MOST
+        first = edge
     yield from _find(memory, between(columns, first, None))
+
+
+def _edges(memory: Memory, first: int, last: int) -> list[int]:
+    """Where to part a stretch, so that little of it keeps the rest from being calm: what is known comes first, and the
+    turn of a season, or a day on which summer time begins or ends, stands for itself."""
+    found = [first + _FIRST] if memory.now < EARLIEST else []
+    for clock in memory.clocks:
+        if isinstance(clock, SeasonNow):
+            found += [edge for turn in clock.turns(first, last) for edge in (turn, turn + _FIRST)]
+        elif isinstance(clock, Ticker):
+            found += [edge for start, end in clock.odd_days(first, last) for edge in (start, end + _FIRST)]
+    edges: list[int] = []
+    for edge in [*sorted(set(found)), last + 1]:
+        while edge - (edges[-1] if edges else first) > _MOST:
+            edges.append((edges[-1] if edges else first) + _MOST)
+        if first < edge <= last:
+            edges.append(edge)
+    return edges
 
 
 def history_of(memory: Memory) -> ColumnHistory:
@@ -282,7 +300,19 @@ def _runs(
         if heard != NEVER:
             before = MODES.index(signal.value) if isinstance(signal.value, str) else signal.value
             values = np.concatenate((np.array([before], np.float64), values))
-        yield Run(signal, instants, values, rank, silences, said)
+        run = Run(signal, instants, values, rank, silences, said, _finer(signal, own))
+        if run.coarse and not run.steady:  # it begins anew after a gap or a flaw, where the finer cuts count as well
+            run = Run(signal, instants, values, rank, silences, said)
+        yield run
+
+
+def _finer(signal: Signal, own: dict[str, Series]) -> bool:
+    """Whether the finer cuts make a difference within the stretch."""
+    if signal.finer_while is None or signal.each:
+        return True
+    other, word = signal.finer_while
+    told = own.get(other.quantity)
+    return other.value == word or (told is not None and bool((told.values == MODES.index(word)).any()))
 
 
 def _instants(shared: dict[tuple[int, int], Instants], times: Ints, heard: int) -> Instants:

@@ -88,8 +88,10 @@ class Stretches:
     def __iter__(self) -> Iterator[Columns]:
         for columns in self._read():
             cut = between(columns, *self._limits)
+            del columns  # nobody needs to keep it while the next one is read
             if cut:
                 yield cut
+            del cut
 
     def _read(self) -> Iterator[Columns]:
         if self.values is not None and self.values > WHOLE_UP_TO:

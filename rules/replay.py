@@ -154,6 +154,7 @@ def _replayed(
                 share = (memory.now - before) / max(last - before, 1)
                 progress(taken + round(new * min(share, 1.0)), max(total or 0, seen))
         taken += new
+        del columns, sensible  # they need not last while the next ones are read
     if first is None:
         return Replayed([], 0, None, None, seen)
     return Replayed(log.closed(engine, memory, last), taken, first, last, seen - taken)

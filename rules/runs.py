@@ -6,6 +6,7 @@ the last bit.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import Final
 
 import numpy as np
@@ -56,16 +57,25 @@ class Run:
     Where the signal was known before, its last reading of then stands first, as reading number 0 of ``times``.
     """
 
-    __slots__ = ("_high", "_low", "breaks", "events", "good", "instants", "rank", "signal", "steady", "times", "total",
-                 "values", "worded")  # fmt: skip
+    __slots__ = ("_high", "_low", "breaks", "coarse", "cuts", "entered", "events", "good", "instants", "rank",
+                 "signal", "steady", "times", "total", "values", "worded")  # fmt: skip
 
     def __init__(
-        self, signal: Signal, instants: Instants, values: Floats, rank: int, silences: Ints, said: Ints | None
+        self,
+        signal: Signal,
+        instants: Instants,
+        values: Floats,
+        rank: int,
+        silences: Ints,
+        said: Ints | None,
+        finer: bool = True,
     ) -> None:
-        """``instants`` and ``values`` are those of the stretch; of a signal that was known, those before it as well."""
+        """``instants`` and ``values`` are those of the stretch; of a signal that was known, those before it as well.
+        Without ``finer``, what the finer cuts part counts as alike (``Signal.finer_while``)."""
         self.signal = signal
         self.rank = rank
         known = not signal.unknown
+        self.cuts, self.coarse, self.entered = np.array(signal.cuts(finer=finer)), not finer, signal.number
         times = instants.array
         self.instants, self.times, self.values = instants, times, values
         self._low, self._high = float(values.min()), float(values.max())
@@ -120,7 +130,7 @@ class Run:
             return np.flatnonzero(values[1:] != values[:-1]) + 1
         if signal.summed == COUNTER:
             return self._falls(sound)
-        cuts = np.array(signal.cuts())
+        cuts = self.cuts
         if not len(cuts):
             return np.empty(0, np.int64)
         if sound is None:
@@ -182,6 +192,28 @@ class Run:
                 signal.total = value
         if self.total is not None:
             signal.total = self.total.item(place)
+
+    def finish(self) -> None:
+        """The signal as it stands after the last reading."""
+        self.bring(len(self.times) - 1)
+        if self.coarse:
+            self.signal.number = self._number()
+
+    def _number(self) -> float:
+        """With which value it entered the finest interval in which it lies after the last reading."""
+        cuts, values = self.signal.cuts(), self.values
+        place = bisect_right(cuts, values.item(-1))
+        low = cuts[place - 1] if place else -np.inf
+        high = cuts[place] if place < len(cuts) else np.inf
+        end, size = len(values), 64
+        while end:
+            start = max(end - size, 0)
+            part = values[start:end]
+            outside = np.flatnonzero((part < low) | (part >= high))
+            if len(outside):
+                return values.item(start + int(outside[-1]) + 1)
+            end, size = start, size * 4
+        return self.entered
 
     def value_at(self, moment: int, rank: int) -> float:
         """The value at ``moment``, when devices up to ``rank`` have spoken."""
