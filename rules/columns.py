@@ -27,7 +27,7 @@ from rules.engine import spread
 from rules.findings import Finding
 from rules.looking_back import findings
 from rules.memory import Memory
-from rules.readings_file import Columns, Ints, Series, between
+from rules.readings_file import Columns, Ints, Led, Series, between
 from rules.runs import Instants, Run
 from rules.timelines import FIRST_DEVICE
 from rules.watching import Watch
@@ -101,8 +101,8 @@ class ColumnHistory:
 
             memory.findings += findings(watch, episodes, self._runs, bring)
 
-    def begin(self) -> None:
-        """A new stretch: every signal as it stood at the end of the last one."""
+    def end(self) -> None:
+        """The end of a stretch: every signal as it stands then. Its columns are not looked at any more."""
         for run in self._runs.values():
             run.finish()
         for track, said in self._said.items():
@@ -218,7 +218,6 @@ def _limits(columns: Columns) -> tuple[int, int]:
 
 def _find(memory: Memory, columns: Columns) -> Iterator[list[Finding]]:
     history = history_of(memory)
-    history.begin()
     by_device: dict[str, dict[str, Series]] = {}
     for (device, quantity), series in columns.items():
         if device in memory.tracks and len(series.times):
@@ -256,6 +255,7 @@ def _find(memory: Memory, columns: Columns) -> Iterator[list[Finding]]:
     if history.calm is not None:
         history.calm.end()
         history.calm = None
+    history.end()
 
 
 def _sources(
@@ -291,7 +291,8 @@ def _runs(
         said = np.unique(np.concatenate([series.times for series in own.values()]))
         if track.said != NEVER:
             said = np.concatenate((np.array([track.said]), said))
-    for quantity, (times, values) in own.items():
+    for quantity, series in own.items():
+        times, values = series
         signal = memory.signal(track, quantity)
         if signal is None:
             continue
@@ -299,7 +300,11 @@ def _runs(
         instants = _instants(shared, times, heard)
         if heard != NEVER:
             before = MODES.index(signal.value) if isinstance(signal.value, str) else signal.value
-            values = np.concatenate((np.array([before], np.float64), values))
+            if isinstance(series, Led) and (series.free or series.led[0] == before):
+                values = series.led
+                values[0] = before
+            else:
+                values = np.concatenate((np.array([before], np.float64), values))
         run = Run(signal, instants, values, rank, silences, said, _finer(signal, own))
         if run.coarse and not run.steady:  # it begins anew after a gap or a flaw, where the finer cuts count as well
             run = Run(signal, instants, values, rank, silences, said)

@@ -30,10 +30,11 @@ from rules.readings_file import (
     Series,
     check_names,
     in_order,
+    led,
     places,
 )
 
-_AT_ONCE: Final = 12_000_000  # rows in one stretch, about; 96 MB of values, and as much again while they are judged
+_AT_ONCE: Final = 12_000_000  # rows in one stretch, about: 184 MB of values, 16 days of minute data of 1,000 points
 _UNUSED: Final = 3  # references to a table that only the pile, its loop and the count itself know
 _NAMES_KEPT: Final = 4_000_000  # bytes that the names of a row group may take as stored, to be compared
 _RUNS: Final = 50  # rows one series must have in a run, on average, for runs to be cut out as they are
@@ -49,6 +50,7 @@ class _Sheet(NamedTuple):
     series: tuple[int, ...]
     times: Ints
     values: Table
+    led: Table | None = None  # values, with a free place in front of each series
 
 
 class _Layout(NamedTuple):
@@ -134,14 +136,13 @@ class _Pile:
         if last.times[-1] >= sheet.times[0]:
             return False
         room = self._room
-        if room is None or room.shape[1] < held + more:
-            wanted = (len(sheet.series), held + max(2 * more, _AT_ONCE // len(sheet.series)))
+        if room is None or room.shape[1] <= held + more:
+            wanted = (len(sheet.series), 1 + held + max(2 * more, _AT_ONCE // len(sheet.series)))
             room = self._room = self._room_for(wanted)
-            room[:, :held] = last.values
-        room[:, held : held + more] = sheet.values
-        self.sheets[-1] = _Sheet(
-            last.series, np.concatenate((last.times, sheet.times)), room[:, : held + more]
-        )  # fmt: skip
+            room[:, 1 : held + 1] = last.values
+        room[:, held + 1 : held + more + 1] = sheet.values
+        whole = room[:, : held + more + 1]
+        self.sheets[-1] = _Sheet(last.series, np.concatenate((last.times, sheet.times)), whole[:, 1:], whole)
         return True
 
     def _room_for(self, wanted: tuple[int, int]) -> Table:
@@ -270,19 +271,23 @@ class _Reader:
     def columns(self, sheets: list[_Sheet]) -> Columns:
         """``sheets`` by series, each in order of time; of one instant the first row of the file stays."""
         keys = list(self._numbers)
-        parts: dict[int, list[tuple[Ints, Floats]]] = {}
+        parts: dict[int, list[tuple[_Sheet, int]]] = {}
         for sheet in sheets:
-            for number, values in zip(sheet.series, sheet.values, strict=True):
-                parts.setdefault(number, []).append((sheet.times, values))
+            for place, number in enumerate(sheet.series):
+                parts.setdefault(number, []).append((sheet, place))
         joined: dict[tuple[int, ...], tuple[Ints, bool]] = {}
-        columns = {}
+        columns: dict[tuple[str, str], Series] = {}
         for number, own in parts.items():
-            alike = tuple(id(times) for times, _ in own)
+            alike = tuple(id(sheet.times) for sheet, _ in own)
             if alike not in joined:
-                times = own[0][0] if len(own) == 1 else np.concatenate([times for times, _ in own])
+                times = np.concatenate([sheet.times for sheet, _ in own]) if len(own) > 1 else own[0][0].times
                 joined[alike] = (times, bool(np.all(times[1:] > times[:-1])))
             times, ordered = joined[alike]
-            values = own[0][1] if len(own) == 1 else np.concatenate([values for _, values in own])
+            sheet, place = own[0]
+            if len(own) == 1 and ordered and sheet.led is not None:
+                columns[keys[number]] = led(times, sheet.led[place], free=True)
+                continue
+            values = sheet.values[place] if len(own) == 1 else np.concatenate([s.values[n] for s, n in own])
             columns[keys[number]] = Series(times, values) if ordered else in_order(times, values)
         return columns
 

@@ -46,6 +46,20 @@ class Series(NamedTuple):
     values: Floats
 
 
+class Led(Series):
+    """A series whose values have one more in front of them, so that what came before can be seen with them uncopied."""
+
+    led: Floats  # with that one
+    free: bool  # whether it stands for nothing yet
+
+
+def led(times: Ints, values: Floats, *, free: bool) -> Led:
+    """The series of ``times``, with all but the first of ``values``."""
+    series = Led(times, values[1:])
+    series.led, series.free = values, free
+    return series
+
+
 Columns = Mapping[tuple[str, str], Series]
 """(device, quantity) -> series."""
 
@@ -116,13 +130,18 @@ def between(columns: Columns, start: int | None, end: int | None) -> Columns:
         return columns
     cut = {}
     known: dict[int, tuple[int, int, Ints]] = {}  # by array of instants, which many series share
-    for key, (times, values) in columns.items():
+    for key, series in columns.items():
+        times, values = series
         if id(times) not in known:
             first = 0 if start is None else int(np.searchsorted(times, start))
             last = len(times) if end is None else int(np.searchsorted(times, end))
             known[id(times)] = (first, last, times[first:last])
         first, last, within = known[id(times)]
-        if first < last:
+        if last == len(times) and not first:
+            cut[key] = series
+        elif first < last and isinstance(series, Led):
+            cut[key] = led(within, series.led[first : last + 1], free=series.free and not first)
+        elif first < last:
             cut[key] = Series(within, values[first:last])
     return cut
 
