@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from building.errors import InputError
 from building.instants import to_iso
@@ -19,8 +19,7 @@ from rules.engine import Finding, Memory, RuleEngine, Used
 from rules.life import Answer, Mark, Silence, checked, lapsed, marked, state_of
 
 
-@dataclass(frozen=True)
-class Alert:
+class Alert(msgspec.Struct, frozen=True):
     """One stretch of waste: a rule on a device since a moment. Instants are ms; a new object at every change."""
 
     id: str

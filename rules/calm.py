@@ -9,9 +9,8 @@ reading by reading, to the last bit. Zones with gaps, flaws or sensors in doubt 
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_right
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -22,6 +21,7 @@ from rules.clocks import Ticker
 from rules.episodes import Episode, Hours, Turns
 from rules.excess import Excess
 from rules.learning import LampLight, LowLevel
+from rules.looking_back import Moments
 from rules.maintenance import Still
 from rules.memory import Memory
 from rules.presence import NEVER_AFTER, Room, Witness
@@ -29,6 +29,7 @@ from rules.readings_file import Ints
 from rules.timelines import (
     FIRST_DEVICE,
     WAITING,
+    ExcessLine,
     LevelLine,
     LightLine,
     Line,
@@ -39,6 +40,7 @@ from rules.timelines import (
     seen_throughout,
     ticks_of,
 )
+from rules.turning import all_keys, turning, worth_hearing
 from rules.watching import QUIET, Watch
 from rules.zones import Plan, Zone
 
@@ -52,10 +54,6 @@ _BY_BAND: Final = frozenset(
 )  # fmt: skip
 """Rules whose conditions look at nothing but the band in which a number lies, setpoints apart, and the temperature of
 a unit in auto; what a site's own rule looks at is not known, so there every number that came up is its own case."""
-
-_MOST_CASES: Final = 20_000  # cases that are told apart by a table of all there could be
-
-_UNKNOWN: Final = 2  # how a truth of None is counted, beside 0 and 1
 
 
 class SignalLine:
@@ -375,9 +373,9 @@ class Calm:
         lines = [self._lines[cell].line(False) for cell in self._told(light, zone)]
         changes = []
         if lines:
-            _, keys, truths = self._truths(lines, lambda: (light.is_lit(), None))
-            for key, truth in zip(keys.tolist(), truths.tolist(), strict=True):
-                changes.append((key // self.turns, key % self.turns, truth == 1))
+            found = turning(lines, lambda: (light.is_lit(), None))
+            for key, lit in zip(found.keys.tolist(), found.truths().tolist(), strict=True):
+                changes.append((key // self.turns, key % self.turns, lit))
         light.waking, due = 0, light.waking if light.edge else 0
         self._lines[light] = LightLine(light, changes, lux, due, self.turns, self._last)
 
@@ -386,13 +384,19 @@ class Calm:
         return [signal for signal in zone.signals if cell in signal.listeners and signal in self._lines]
 
     def _reckon(self, excess: Excess, zone: Zone) -> None:
-        """Find when ``excess`` must hear."""
+        """Have ``excess`` hear of all that turns; where its meter falters, when that happens."""
         changing = self._changing(excess, self._told(excess, zone), exact=False)
         if not changing:
             return
         heard = excess.has_heard(*excess.case())
-        _, keys, _ = self._truths(changing, excess.case)
-        self._call(excess, keys if heard else _all_keys(changing))
+        found = turning(changing, excess.case)
+        if not heard or not self._are_sound(excess.signals):
+            self._call(excess, found.keys if heard else all_keys(changing))
+            return
+        moments, ranks = found.keys // self.turns, found.keys % self.turns - FIRST_DEVICE
+        seen = Moments(self._runs, moments, ranks).seen
+        cases = [found.cases[number] for number in found.numbers.tolist()]
+        self._lines[excess] = ExcessLine(excess, found.keys, excess.go_through(moments, cases, seen))
 
     def _changing(self, cell: Cell, inputs: Sequence[Cell], *, exact: bool) -> list[Line]:
         """The lines of what ``cell`` looks at, all put to their first states, that do not stay there."""
@@ -423,23 +427,29 @@ class Calm:
         changing = self._changing(watch, list(dict.fromkeys(condition.inputs)), exact=watch.rule not in _BY_BAND)
         if not changing:
             return
-        first, keys, truths = self._truths(changing, case)
-        if first != _UNKNOWN and (first == 1) != (watch.phase != QUIET and not watch.ending):
-            keys = _all_keys(changing)  # it has not heard yet how things are
-        elif len(keys) and max(first, int(truths.max())) < _UNKNOWN:
-            turns = Turns(watch, keys, first == 1, self.turns, self._last)
+        found = turning(changing, case)
+        keys, first = found.keys, found.held
+        if first is not None and first != (watch.phase != QUIET and not watch.ending):
+            keys = all_keys(changing)  # it has not heard yet how things are
+        elif len(keys) and found.known:
+            turns = Turns(watch, keys, bool(first), self.turns, self._last)
             if self._history.only_ends and self._is_told(watch) and turns.is_plain():
                 keys = self._tell(watch, turns)
             else:
-                keys = keys[_worth_hearing(watch, keys // self.turns, truths, first == 1)]
+                keys = keys[worth_hearing(watch, keys // self.turns, found.truths(), bool(first))]
         self._call(watch, keys)
 
     def _is_told(self, watch: Watch) -> bool:
         """Whether all that its alerts say is known throughout."""
         condition, meter = watch.condition, watch.meter
-        if watch.rule not in _BY_BAND or condition.share is not None or condition.spent is not None:
+        if watch.rule not in _BY_BAND or condition.share is not None:
             return False
-        signals = [*condition.shown, *(meter.signals if meter is not None else ())]
+        if any(isinstance(cell, Excess) and cell not in self._lines for cell in condition.inputs):
+            return False
+        return self._are_sound([*condition.shown, *(meter.signals if meter is not None else ())])
+
+    def _are_sound(self, signals: Iterable[Signal]) -> bool:
+        """Whether each is known throughout, or never, and no counter falls."""
         return all(map(self._is_known, signals)) and not any(
             signal.summed == COUNTER and signal in self._runs and len(self._runs[signal].events) for signal in signals
         )
@@ -460,6 +470,8 @@ class Calm:
         sure, room = watch.condition.sure, watch.condition.room
         if sure is None or room is None:
             return sure and (lambda _key: sure())
+        if sure == room.vacant_for_sure and room.hold <= watch.after:
+            return None  # nobody has been there since it began, so it is sure by then
         line, hours = self._lines[room], self._hours_of(room)
 
         def then(key: int) -> int:
@@ -485,35 +497,6 @@ class Calm:
         line = self._lines.get(mode)
         return mode.value == "auto" if line is None else bool((line.numbers == MODES.index("auto")).any())
 
-    @staticmethod
-    def _truths(lines: Sequence[Line], case: Callable[[], tuple[bool | None, Hashable]]) -> tuple[int, Ints, Ints]:
-        """The truth at first; the keys at which the case turns, and what it is then: 0, 1 or unknown."""
-        keys = _all_keys(lines)
-        states = [np.concatenate((line.codes[:1], line.codes[line.keys.searchsorted(keys, "right")])) for line in lines]
-        sizes = [int(codes.max()) + 1 for codes in states]
-        if math.prod(sizes) <= _MOST_CASES:
-            combined = np.ravel_multi_index(tuple(states), sizes)
-            seen = np.zeros(math.prod(sizes), np.bool_)
-            seen[combined] = True
-            cases = np.flatnonzero(seen)
-            shown = np.array(np.unravel_index(cases, sizes))
-        else:
-            shown, combined = np.unique(np.stack(states), axis=1, return_inverse=True)
-            cases = np.arange(shown.shape[1])
-        # By case: its number among those that differ to the rule, and its truth.
-        numbers, truths = np.zeros((2, int(cases[-1]) + 1), np.int64)
-        told: dict[tuple[int, Hashable], int] = {}
-        for number, codes in zip(cases.tolist(), shown.T.tolist(), strict=True):
-            for line, code in zip(lines, codes, strict=True):
-                line.show(code)
-            truth, sort = case()
-            found = (_UNKNOWN if truth is None else int(truth), sort)
-            truths[number] = found[0]
-            numbers[number] = told.setdefault(found, len(told))
-        turns = numbers[combined]
-        changed = np.flatnonzero(turns[1:] != turns[:-1])
-        return int(truths[combined[0]]), keys[changed], truths[combined[changed + 1]]
-
     def _call(self, cell: Cell, keys: Ints) -> None:
         """Have ``cell`` hear at ``keys``."""
         for key in keys.tolist():
@@ -521,32 +504,3 @@ class Calm:
                 Call(self._memory, cell, key // self.turns)
             else:
                 self.hears.append((key, cell))
-
-
-def _all_keys(lines: Sequence[Line]) -> Ints:
-    return lines[0].keys if len(lines) == 1 else np.unique(np.concatenate([line.keys for line in lines]))
-
-
-def _worth_hearing(watch: Watch, moments: Ints, truths: Ints, first: bool) -> Any:
-    """Which turns of a condition matter: not those of a time shorter than the wait, while nothing is going on.
-
-    ``first``: whether it held before the first of them.
-    """
-    chosen = np.zeros(len(moments), np.bool_)
-    holds = truths == 1
-    held = np.concatenate((np.array([first]), holds[:-1]))
-    begins, ends = np.flatnonzero(holds & ~held), np.flatnonzero(~holds & held)
-    over = watch.ending + watch.clear if watch.ending else NEVER  # until then the end of an alert may be taken back
-    if first:
-        end = int(ends[0]) if len(ends) else len(moments)
-        chosen[: end + 1] = True
-        over = int(moments[end]) + watch.clear if len(ends) else NEVER
-        ends = ends[1:]
-    lasted = np.full(len(begins), watch.after)  # the last of them goes on into the next stretch, perhaps
-    lasted[: len(ends)] = moments[ends] - moments[begins[: len(ends)]]
-    ends = np.append(ends, len(moments))
-    for begin, end, long in zip(begins.tolist(), ends.tolist(), (lasted >= watch.after).tolist(), strict=False):
-        if long or moments[begin] <= over:
-            chosen[begin : end + 1] = True
-            over = int(moments[end]) + watch.clear if end < len(moments) else NEVER
-    return chosen

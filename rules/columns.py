@@ -96,7 +96,7 @@ class ColumnHistory:
         for watch, episodes in calm.episodes:
 
             def bring(moment: int, rank: int, watch: Watch = watch) -> None:
-                memory.now = moment
+                memory.now, self._moment, self._rank = moment, moment, rank
                 calm.prepare(watch, moment, rank)
 
             memory.findings += findings(watch, episodes, self._runs, bring)

@@ -8,16 +8,19 @@ estimate, as no two days are alike.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import ClassVar, Final
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar, Final
 
-from rules.cells import Lasting, Timeline
-from rules.metering import Meter, Used
+from rules.cells import Lasting, Signal, Timeline
+from rules.metering import Meter, Seen, Used
+from rules.readings_file import Ints
 
 _HOUR: Final = 3_600_000
 _KNOWN_FROM: Final = 2 * _HOUR  # of running within the limit, before its draw is called usual
 _REMEMBERED: Final = 40 * _HOUR  # a week of work; older running fades
 WITHIN, BEYOND, NEITHER = "within", "beyond", ""
+Case = tuple[bool | None, tuple[str, float]]
+"""Whether it is beyond, and what that makes of the draw."""
 
 
 class Excess(Lasting):
@@ -56,21 +59,46 @@ class Excess(Lasting):
         """W while running within the limit; None while learning."""
         return self.usual_kwh * 1000 * _HOUR / self.usual_ms if self.usual_ms >= _KNOWN_FROM else None
 
-    def case(self) -> tuple[bool | None, tuple[str, float]]:
-        """Whether it is beyond, and what that makes of the draw: to hear of the same again changes nothing."""
+    def case(self) -> Case:
+        """As it is now; to hear of the same again changes nothing."""
         beyond = self._beyond()
         state = BEYOND if beyond else WITHIN if beyond is False and self._running() else NEITHER
         return beyond, (state, self._share() if state == BEYOND else 0.0)
+
+    @property
+    def signals(self) -> tuple[Signal, ...]:
+        """What its draw is known from."""
+        return self._meter.signals
 
     def has_heard(self, beyond: bool | None, sort: tuple[str, float]) -> bool:
         """Whether this ``case`` is the one it stands at."""
         return sort == (self.state, self.share) and (beyond is None or beyond == (self.ended is None))
 
     def hear(self, moment: int) -> None:
-        beyond, (state, share) = self.case()
+        self.turn(moment, self.case())
+
+    def go_through(self, moments: Ints, cases: Sequence[Case], seen: Callable[[Signal], Seen]) -> Iterator[Any]:
+        """Hear of all turns of a stretch, its meter being as ``seen`` then; the state after each."""
+        marks = self._meter.marks(moments, seen)
+        for moment, case, mark in zip(moments.tolist(), cases, marks, strict=True):
+            self.turn(moment, case, mark)
+            yield self.stand()
+
+    def stand(self) -> Any:
+        """The state, to be taken up again with ``stand_at``."""
+        return tuple([getattr(self, name) for name in self.STATE])
+
+    def stand_at(self, state: Any) -> None:
+        for name, value in zip(self.STATE, state, strict=True):
+            setattr(self, name, value)
+
+    def turn(self, moment: int, case: Case, mark: tuple[float, ...] | None = None) -> None:
+        """Take ``case`` from ``moment`` on, when the meter stands at ``mark`` (None: it is looked at)."""
+        beyond, (state, share) = case
         if (state, share) != (self.state, self.share):
-            self._close(moment)
-            self.mark = list(self._meter.mark(moment)) if state else []
+            here = self._meter.mark(moment) if mark is None else mark
+            self._close(moment, here)
+            self.mark = list(here) if state else []
         if beyond:
             if self.ended is not None and moment > self.ended:
                 self.kwh = self.booked = 0.0
@@ -80,8 +108,10 @@ class Excess(Lasting):
             self.ended = moment
         self.state, self.share = state, share
 
-    def _close(self, moment: int) -> None:
-        used, elapsed = self._stretch(moment)
+    def _close(self, moment: int, here: tuple[float, ...]) -> None:
+        used, elapsed = Used(kwh=0.0), 0
+        if self.mark and moment > self.mark[0]:
+            used, elapsed = self._meter.used_between(tuple(self.mark), here), moment - int(self.mark[0])
         if self.state == BEYOND:
             self.metered = self._grade(used)
             self.kwh += used.kwh or 0.0
@@ -96,14 +126,11 @@ class Excess(Lasting):
     def _grade(self, used: Used) -> bool | None:
         return None if used.kwh is None or self.metered is None else self.metered and not used.estimated
 
-    def _stretch(self, moment: int) -> tuple[Used, int]:
-        if not self.mark or moment <= self.mark[0]:
-            return Used(kwh=0.0), 0
-        return self._meter.between(tuple(self.mark), moment), moment - int(self.mark[0])
-
     def spent(self, _since: int, moment: int) -> Used:
         """Waste since it was first beyond; unknown where nothing measures the unit."""
-        used, elapsed = self._stretch(moment) if self.state == BEYOND else (Used(kwh=0.0), 0)
+        used, elapsed = Used(kwh=0.0), 0
+        if self.state == BEYOND and self.mark and moment > self.mark[0]:
+            used, elapsed = self._meter.between(tuple(self.mark), moment), moment - int(self.mark[0])
         metered, usual = self._grade(used), self.usual
         if metered is None or used.kwh is None:
             return Used()

@@ -25,10 +25,9 @@ from rules.watching import Watch
 class Moments:
     """Moments of a stretch, each with the rank of the last device that has spoken by then."""
 
-    def __init__(self, runs: Mapping[Signal, Run], moments: Sequence[int], ranks: Sequence[int]) -> None:
+    def __init__(self, runs: Mapping[Signal, Run], moments: Ints, ranks: Ints) -> None:
         self._runs = runs
-        self.moments: Ints = np.array(moments, np.int64)
-        self._ranks = np.array(ranks, np.int64)
+        self.moments, self._ranks = moments, ranks
         self._places: dict[tuple[int, int], Ints] = {}
 
     def seen(self, signal: Signal) -> Seen:
@@ -63,16 +62,18 @@ class Moments:
 def findings(
     watch: Watch, episodes: Sequence[Episode], runs: Mapping[Signal, Run], bring: Callable[[int, int], None]
 ) -> list[Finding]:
-    """What ``watch`` says of ``episodes``. ``bring(moment, rank)``: all else that it looks at, as it was then."""
-    over = Moments(runs, [e.over for e in episodes], [e.over_by for e in episodes])
+    """What ``watch`` says of ``episodes``. ``bring(moment, rank)``: all that it looks at, as it was then."""
+    over = Moments(runs, np.array([e.over for e in episodes]), np.array([e.over_by for e in episodes]))
     used = _used(watch, episodes, runs, over)
     condition, found = watch.condition, []
     told = [over.told(signal) for signal in condition.shown if signal.spoken]
     readings = list(zip(*told, strict=True)) if told else [()] * len(episodes)
     for episode, waste, shown in zip(episodes, used, readings, strict=True):
         evidence: dict[str, Any] = {"readings": shown, "limits": watch.limits, "presence": None}
-        if condition.room is not None or condition.facts is not None:
+        if condition.room is not None or condition.facts is not None or condition.spent is not None:
             bring(episode.over, episode.over_by)
+            if condition.spent is not None:
+                waste = condition.spent(episode.since, episode.ended)
             evidence["presence"] = condition.room and presence(condition.room)
             if condition.facts is not None:
                 evidence["facts"] = condition.facts()
@@ -89,9 +90,9 @@ def _used(watch: Watch, episodes: Sequence[Episode], runs: Mapping[Signal, Run],
     meter, wasted = watch.meter, watch.wasted
     if meter is None or wasted is None:
         return [Used()] * len(episodes)
-    begun = Moments(runs, [e.since for e in episodes], [e.began_by for e in episodes])
+    begun = Moments(runs, np.array([e.since for e in episodes]), np.array([e.began_by for e in episodes]))
     marks = meter.marks(begun.moments, begun.seen)
-    ended = np.array([e.ended for e in episodes], np.int64)
+    ended = np.array([e.ended for e in episodes])
     return [
         meter.waste_between(mark, here, wasted, None, 1.0, None)
         for mark, here in zip(marks, meter.marks(ended, over.seen), strict=True)

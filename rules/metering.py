@@ -133,7 +133,10 @@ class Meter:
 
     def between(self, mark: tuple[float, ...], moment: int) -> Used:
         """All that went through since ``mark``, electricity and water."""
-        here = self.mark(moment)
+        return self.used_between(mark, self.mark(moment))
+
+    def used_between(self, mark: tuple[float, ...], here: tuple[float, ...]) -> Used:
+        """The same between two marks."""
         kwh, estimated = self._kwh(mark, here)
         return Used(kwh, self._litres(mark, here), estimated)
 

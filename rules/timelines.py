@@ -16,6 +16,7 @@ import numpy as np
 
 from rules.cells import NEVER, Cell, Timeline
 from rules.clocks import Ticker, Working
+from rules.excess import Excess
 from rules.learning import LampLight, LowLevel
 from rules.maintenance import Still
 from rules.presence import STUCK_AFTER, Room
@@ -156,6 +157,23 @@ class LevelLine:
 
     def bring(self, key: int) -> None:
         self.level.level, self.level.days = self._states[bisect_right(self._told, key)]
+
+
+class ExcessLine:
+    """What a unit drew above its usual, over a stretch."""
+
+    line: Final = Line(np.empty(0, np.int64), np.zeros(1, np.int64), lambda _code: None)  # no rule's case depends on it
+
+    def __init__(self, excess: Excess, keys: Ints, states: Iterable[Any]) -> None:
+        """``states``: those after each of ``keys``."""
+        self._excess, self._keys = excess, keys.tolist()
+        self._states = [excess.stand(), *states]
+
+    def forget(self) -> None:
+        """It holds nothing that holds it."""
+
+    def bring(self, key: int) -> None:
+        self._excess.stand_at(self._states[bisect_right(self._keys, key)])
 
 
 class LightLine:
