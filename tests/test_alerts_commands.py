@@ -74,7 +74,7 @@ class Running:
         readings = [Reading("light-301", at, {"on": on}) for at in moments]
         await self.rules._changed(self.rules.engine.step(self.rules.memory, readings))
         await self.rules.settle()
-        await self.notifier.drained(5)
+        await self.notifier.drained(30)
 
 
 @contextlib.asynccontextmanager
@@ -137,7 +137,7 @@ async def test_the_link_in_a_message_opens_the_page_and_its_button_acknowledges(
         url = links["View and acknowledge"].replace("https://green.example", f"http://127.0.0.1:{program.page.port}")
 
         def ask(form: bytes | None) -> str:
-            with urllib.request.urlopen(url, form, timeout=10) as answer:
+            with urllib.request.urlopen(url, form, timeout=30) as answer:
                 return str(answer.read().decode())
 
         shown = await asyncio.to_thread(ask, None)

@@ -112,7 +112,7 @@ class Served:
         url = f"http://127.0.0.1:{self.page.port}/a/{urllib.parse.quote(token, safe='')}"
         data = None if form is None else urllib.parse.urlencode(form).encode()
         try:
-            with urllib.request.urlopen(urllib.request.Request(url, data), timeout=10) as answer:
+            with urllib.request.urlopen(urllib.request.Request(url, data), timeout=30) as answer:
                 return answer.status, answer.read().decode(), dict(answer.headers)
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode(), dict(error.headers)

@@ -31,7 +31,6 @@ from tests.parts import eventually, missing, need
 from tests.wire_parts import SDM120, Image, floats, meters
 
 HERE = Path(__file__).parent
-QUICK = 0.15
 
 
 def meter(unit: int) -> Image:
@@ -48,7 +47,7 @@ def said(unit: int) -> dict[str, float]:
     return {"voltage": 200.0 + unit, "active_power": 100.0 * unit, "energy_import": 1000.0 + unit, "frequency": 50.0}
 
 
-def link_to(bus: RtuBus, *, timeout: float = QUICK) -> ModbusLink:
+def link_to(bus: RtuBus, *, timeout: float = 1.0) -> ModbusLink:
     return modbus_link(parse_endpoint("modbus", bus.url), timeout=timeout)
 
 
@@ -117,11 +116,11 @@ async def test_an_answer_is_found_behind_noise_and_an_echo_of_the_question() -> 
 
 async def test_a_late_answer_of_one_meter_is_not_taken_for_that_of_the_next() -> None:
     async with RtuBus({1: meter(1), 2: meter(2)}, baudrate=0) as bus:
-        bus.late = {1: QUICK + 0.05}
-        link = link_to(bus)
+        bus.late = {1: 1.3}  # while the other is waited for
+        link = link_to(bus, timeout=1.0)
         with pytest.raises(NoAnswer):
             await link.read(1, 4, 0, 2)
-        bus.late = {2: 0.1}
+        bus.late = {2: 0.5}
         assert await link.read(2, 4, 0, 2) == crc_free(meter(2), 0, 2)
         await link.close()
 
@@ -150,7 +149,7 @@ async def test_an_answer_of_another_unit_is_told_with_its_number() -> None:
 
 
 async def test_a_port_that_is_not_there_or_in_use_is_told_with_the_way_out(tmp_path: Path) -> None:
-    nowhere = modbus_link(parse_endpoint("modbus", f"rtu://{tmp_path}/ttyUSB7"), timeout=QUICK)
+    nowhere = modbus_link(parse_endpoint("modbus", f"rtu://{tmp_path}/ttyUSB7"), timeout=1.0)
     with pytest.raises(LinkDown, match="is not there; check the plug"):
         await nowhere.read(1, 4, 0, 2)
     async with RtuBus({1: SDM120}, baudrate=0) as bus:
@@ -162,7 +161,7 @@ async def test_a_port_that_is_not_there_or_in_use_is_told_with_the_way_out(tmp_p
 
 
 async def _until(subscription: Subscription, *, values: bool) -> Reading:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             for reading in await subscription.__anext__():
                 if bool(reading.values) is values:
@@ -217,7 +216,7 @@ async def test_a_serial_server_that_passes_frames_on_is_spoken_to_in_its_framing
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    link = modbus_link(parse_endpoint("modbus", f"{scheme}://127.0.0.1:{port}"), timeout=2)
+    link = modbus_link(parse_endpoint("modbus", f"{scheme}://127.0.0.1:{port}"), timeout=10)
     for _ in range(3):
         assert (await link.read(1, 4, 0, 2)).hex() == "43668000"
         await asyncio.sleep(0)
@@ -258,7 +257,7 @@ async def test_registers_of_a_libmodbus_server_on_a_pty_are_read(tmp_path: Path)
         server = await asyncio.create_subprocess_exec(program, theirs, stdout=asyncio.subprocess.PIPE)
         assert server.stdout is not None
         assert await server.stdout.readline() == b"ready\n"
-        link = modbus_link(parse_endpoint("modbus", f"rtu://{ours}?baudrate=9600&parity=E"), timeout=2)
+        link = modbus_link(parse_endpoint("modbus", f"rtu://{ours}?baudrate=9600&parity=E"), timeout=10)
         try:
             assert (await link.read(17, 3, 0, 2)).hex() == "43668000"
             with pytest.raises(MeterRefused) as refused:
@@ -276,7 +275,7 @@ async def test_registers_of_a_pymodbus_server_in_ascii_are_read_over_a_pty() -> 
         meter_17 = SimDevice(id=17, simdata=[SimData(100, values=[230.5, -12.25], datatype=DataType.FLOAT32)])
         server = ModbusSerialServer([meter_17], framer=FramerType.ASCII, port=theirs, baudrate=9600)
         await server.serve_forever(background=True)
-        link = modbus_link(parse_endpoint("modbus", f"ascii://{ours}?baudrate=9600&parity=E"), timeout=2)
+        link = modbus_link(parse_endpoint("modbus", f"ascii://{ours}?baudrate=9600&parity=E"), timeout=10)
         try:
             assert struct.unpack(">2f", await link.read(17, 3, 100, 4)) == (230.5, -12.25)
             with pytest.raises(MeterRefused) as refused:

@@ -154,7 +154,7 @@ async def test_a_server_that_is_away_or_says_nothing_is_worth_a_retry() -> None:
         port = silent.getsockname()[1]
         mute = MailChannel("127.0.0.1", port, "g@x.example", ["k@x.example"], security="none", timeout_s=0.3)
         with pytest.raises(DeliveryFailed) as caught:
-            await asyncio.wait_for(mute.send(message()), 10)
+            await asyncio.wait_for(mute.send(message()), 30)
         assert caught.value.retry
     with pytest.raises(DeliveryFailed) as caught:
         await mute.send(message())

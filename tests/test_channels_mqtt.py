@@ -44,7 +44,7 @@ class Reader:
 
 async def sent(mqtt: MqttChannel, message: Message) -> str:
     """Try until the connection is up."""
-    for _ in range(100):
+    for _ in range(600):
         try:
             return await mqtt.send(message)
         except DeliveryFailed:
@@ -73,7 +73,7 @@ async def test_a_message_arrives_as_json_under_its_ident_and_answers_come_back(m
 async def test_a_retained_answer_is_not_given_again_at_every_start(mosquitto: Mosquitto) -> None:
     reader = Reader(mosquitto)
     await eventually(lambda: reader.ready, "the reader has subscribed")
-    reader.client.publish("greenwarden/answers", b'{"alert": "old"}', qos=1, retain=True).wait_for_publish(5)
+    reader.client.publish("greenwarden/answers", b'{"alert": "old"}', qos=1, retain=True).wait_for_publish(30)
     answers: list[dict[str, Any]] = []
     mqtt = channel(mosquitto)
     mqtt.on_answer = answers.append

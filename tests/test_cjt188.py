@@ -27,7 +27,7 @@ TOTAL = "00880000 2C 25800000 2C 59595923311225 20 0400".replace(" ", "")
 
 
 def link(server: ItemServer) -> Cjt188Link:
-    return Cjt188Link(TcpWire("127.0.0.1", server.port, timeout=1.0), timeout=0.15)
+    return Cjt188Link(TcpWire("127.0.0.1", server.port, timeout=10.0), timeout=1.0)
 
 
 def meters(address: str) -> Site:
@@ -88,7 +88,7 @@ async def test_the_collector_polls_a_water_meter_by_its_number() -> None:
     async with ItemServer(cjt188_meter(0x10, NUMBER, TOTAL)) as server:
         stream = Stream()
         subscription = stream.subscribe("test")
-        async with Collector(meters(server.url), SystemClock(), stream), asyncio.timeout(5):
+        async with Collector(meters(server.url), SystemClock(), stream), asyncio.timeout(30):
             batch: list[Reading] = await anext(aiter(subscription))
     assert batch[0].values == {"volume": 88.0}
     assert not batch[0].quality.flaws
@@ -98,7 +98,7 @@ async def test_a_unit_that_is_not_known_is_no_value() -> None:
     async with ItemServer(cjt188_meter(0x10, NUMBER, TOTAL.replace("2C", "99"))) as server:
         stream = Stream()
         subscription = stream.subscribe("test")
-        async with Collector(meters(server.url), SystemClock(), stream), asyncio.timeout(5):
+        async with Collector(meters(server.url), SystemClock(), stream), asyncio.timeout(30):
             batch: list[Reading] = await anext(aiter(subscription))
     assert batch[0].values == {}
     assert "volume" in batch[0].quality.flaws

@@ -60,7 +60,7 @@ async def test_a_fast_clock_runs_as_many_times_as_fast() -> None:
     began = time.monotonic()
     await clock.sleep_until(1_000_000 + 600_000)  # ten minutes in 60 ms
     assert clock.now() >= 1_600_000
-    assert 0.055 < time.monotonic() - began < 10
+    assert 0.055 < time.monotonic() - began < 60
 
 
 def test_a_fast_clock_that_stands_still_is_refused() -> None:
@@ -182,7 +182,8 @@ async def test_a_fast_clock_does_not_pass_the_moment_of_a_sleeper_that_has_not_b
     waiting[0].cancel()
 
 
-async def test_a_fast_clock_waits_for_a_task_it_woke_until_that_sleeps_on() -> None:
+async def test_a_fast_clock_waits_for_a_task_it_woke_until_that_sleeps_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("building.clock._PATIENCE", 60_000_000_000)
     clock = FastClock(0, 480)
     at_work, told = asyncio.Event(), []
 
@@ -203,7 +204,10 @@ async def test_a_fast_clock_waits_for_a_task_it_woke_until_that_sleeps_on() -> N
     assert clock.now() > 100_000
 
 
-async def test_a_fast_clock_stands_still_for_who_is_behind_and_goes_on_without_who_is_gone() -> None:
+async def test_a_fast_clock_stands_still_for_who_is_behind_and_goes_on_without_who_is_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("building.clock._PATIENCE", 60_000_000_000)
     clock = FastClock(0, 480)
     await clock.sleep_until(480 * 100)
     await clock.sleep_until(1000)  # asked for far too late: this task is behind with its work

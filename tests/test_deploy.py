@@ -221,7 +221,7 @@ def test_the_broker_knows_its_two_logins_and_lets_each_do_its_own(tmp_path: Path
         device.publish("tele/plug-101/STATE", b"{}", qos=1)
         until(lambda: heard, "the device's message to reach the collector")
         heard.clear()
-        collector.publish("cmnd/plug-101/POWER", b"ON", qos=1).wait_for_publish(10)
+        collector.publish("cmnd/plug-101/POWER", b"ON", qos=1).wait_for_publish(30)
         device.publish("tele/plug-101/LWT", b"Online", qos=1)
         until(lambda: heard, "the device's next message")
         assert [message.topic for message in heard] == ["tele/plug-101/LWT"], "the collector only listens"

@@ -32,7 +32,7 @@ SINGLE = {
 
 
 def link(server: ItemServer) -> Dlt645Link:
-    return Dlt645Link(TcpWire("127.0.0.1", server.port, timeout=1.0), timeout=0.15)
+    return Dlt645Link(TcpWire("127.0.0.1", server.port, timeout=10.0), timeout=1.0)
 
 
 def meters(address: str, **keys: object) -> object:
@@ -121,7 +121,7 @@ async def test_the_only_meter_tells_its_number() -> None:
 async def test_several_meters_are_told_apart_digit_by_digit() -> None:
     several = ("202301154477", "202301154478", "202301159977")
     async with ItemServer(dlt645_meters(*((number, SINGLE) for number in several))) as server:
-        line = Dlt645Link(TcpWire("127.0.0.1", server.port, timeout=1.0), timeout=0.01)
+        line = Dlt645Link(TcpWire("127.0.0.1", server.port, timeout=10.0), timeout=0.03)
         found = {number async for _, number in line.discover() if number}
         await line.close()
     assert found == set(several)
@@ -132,7 +132,7 @@ async def test_the_collector_polls_a_meter_by_its_number() -> None:
         stream, clock = Stream(), SystemClock()
         subscription = stream.subscribe("test")
         async with Collector(meters(server.url), clock, stream):  # type: ignore[arg-type]
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 batch: list[Reading] = await anext(aiter(subscription))
     assert batch[0].values == pytest.approx(
         {

@@ -58,7 +58,7 @@ class Office:
         self.publisher.username_pw_set(broker.username, broker.password)
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
-        self.publisher.publish(topic, payload, qos=1, retain=retain).wait_for_publish(10)
+        self.publisher.publish(topic, payload, qos=1, retain=retain).wait_for_publish(30)
 
     async def connected(self) -> None:
         await eventually(lambda: self.collector.health().links["broker"].connections, "the broker to let us in")
@@ -86,7 +86,7 @@ async def readings(subscription: Subscription, count: int) -> list[Reading]:
             if len(found) >= count:
                 return
 
-    await asyncio.wait_for(gather(), 20)
+    await asyncio.wait_for(gather(), 60)
     return found
 
 
@@ -238,7 +238,7 @@ async def test_what_was_published_while_the_collector_was_away_is_delivered(mosq
     publisher.connect("127.0.0.1", mosquitto.port)
     publisher.loop_start()
     for power in range(100):
-        publisher.publish("tele/t/SENSOR", SENSOR.replace(b"2635", b"%d" % power), qos=1).wait_for_publish(10)
+        publisher.publish("tele/t/SENSOR", SENSOR.replace(b"2635", b"%d" % power), qos=1).wait_for_publish(30)
     publisher.disconnect()
     publisher.loop_stop()
     async with office(mosquitto, site) as one:
@@ -263,7 +263,7 @@ async def test_a_retained_state_is_suspect_unless_it_says_how_old_it_is(mosquitt
         ("tele/dated/SENSOR", SENSOR.replace(b"2026-07-01T09:00:00", b"2025-07-01T09:00:00")),
         ("tele/gone/LWT", b"Offline"),
     ):
-        publisher.publish(topic, payload, qos=1, retain=True).wait_for_publish(10)
+        publisher.publish(topic, payload, qos=1, retain=True).wait_for_publish(30)
     publisher.disconnect()
     publisher.loop_stop()
     # A clean start: the broker has forgotten our session and sends what it kept.
@@ -435,7 +435,7 @@ async def test_over_mqtt_5_messages_come_are_acknowledged_and_wait_for_us(mosqui
     publisher.connect("127.0.0.1", mosquitto.port)
     publisher.loop_start()
     for power in range(50):
-        publisher.publish("tele/t/SENSOR", SENSOR.replace(b"2635", b"%d" % power), qos=1).wait_for_publish(10)
+        publisher.publish("tele/t/SENSOR", SENSOR.replace(b"2635", b"%d" % power), qos=1).wait_for_publish(30)
     publisher.disconnect()
     publisher.loop_stop()
     async with office(mosquitto, site) as one:
@@ -452,7 +452,7 @@ async def test_a_message_of_mqtt_5_with_properties_is_read_without_them(mosquitt
         properties = Properties(PacketTypes.PUBLISH)
         properties.UserProperty = [("who", "x" * 200)]
         properties.ContentType = "application/json"
-        publisher.publish("tele/t/SENSOR", SENSOR, qos=1, properties=properties).wait_for_publish(10)
+        publisher.publish("tele/t/SENSOR", SENSOR, qos=1, properties=properties).wait_for_publish(30)
         (reading,) = await readings(one.kept, 1)
         publisher.disconnect()
         publisher.loop_stop()

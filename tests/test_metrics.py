@@ -95,7 +95,7 @@ async def ask(address: str, question: bytes) -> str:
     host, _, port = address.removeprefix("http://").partition("/")[0].rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(question)
-    answer = await asyncio.wait_for(reader.read(), 10)
+    answer = await asyncio.wait_for(reader.read(), 30)
     writer.close()
     return answer.decode()
 

@@ -175,7 +175,7 @@ def publish(broker: Mosquitto, *payloads: bytes, retain: bool = False) -> None:
     client.connect("127.0.0.1", broker.port)
     client.loop_start()
     for payload in payloads:
-        client.publish("greenwarden/市民服务中心/overtime", payload, qos=1, retain=retain).wait_for_publish(10)
+        client.publish("greenwarden/市民服务中心/overtime", payload, qos=1, retain=retain).wait_for_publish(30)
     client.disconnect()
     client.loop_stop()
 

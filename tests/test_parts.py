@@ -42,7 +42,7 @@ def test_a_server_comes_back_on_its_port_after_being_killed(mosquitto: Mosquitto
 
 
 def _post(url: str, body: bytes) -> int:
-    with urllib.request.urlopen(urllib.request.Request(url, body), timeout=10) as answer:
+    with urllib.request.urlopen(urllib.request.Request(url, body), timeout=30) as answer:
         return int(answer.status)
 
 

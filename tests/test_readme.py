@@ -43,7 +43,7 @@ def sample_of(name: str) -> str:
 def greenwarden(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "greenwarden", *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": str(TOP)}
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
 
 
 @pytest.mark.parametrize("name", READMES)

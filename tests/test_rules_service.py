@@ -57,7 +57,7 @@ async def test_what_an_open_alert_costs_goes_on_growing_in_the_store_under_the_i
         stored.extend(alerts)
 
     rules = LiveRules(sample_site(), clock, Forgetful(), Forgetful(), store_alerts=store)
-    await asyncio.wait_for(rules.run(LampAlone(clock, EVENING + 70 * MINUTE)), 60)
+    await asyncio.wait_for(rules.run(LampAlone(clock, EVENING + 70 * MINUTE)), 120)
 
     lamp = [alert for alert in stored if alert["rule"] == "lights_left_on"]
     assert len(lamp) >= 3

@@ -40,7 +40,7 @@ async def evening(
             await rules.take([Reading("lamp", clock.now(), {"on": 1.0})])
             await rules.come_to(clock.now())
         await rules.settle()
-        assert await notifier.drained(5)
+        assert await notifier.drained(30)
 
 
 async def test_rules_on_trial_hear_the_same_and_tell_nobody(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

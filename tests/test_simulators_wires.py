@@ -46,7 +46,7 @@ class Asker:
     async def ask(self, unit: int, function: int, address: int, count: int) -> bytes:
         """The PDU of the answer."""
         self.writer.write(struct.pack(">HHHBBHH", 77, 0, 6, unit, function, address, count))
-        head = await asyncio.wait_for(self.reader.readexactly(7), 5)
+        head = await asyncio.wait_for(self.reader.readexactly(7), 30)
         transaction, protocol, length, answered = struct.unpack(">HHHB", head)
         assert (transaction, protocol, answered) == (77, 0, unit)
         return await self.reader.readexactly(length - 1)
@@ -75,7 +75,7 @@ def listening(port: int, login: Sequence[str], topic: str = "#"):
     client.on_subscribe = lambda *_rest: answered.set()
     client.connect("127.0.0.1", port)
     client.loop_start()
-    assert answered.wait(10)
+    assert answered.wait(30)
     try:
         yield heard
     finally:
@@ -86,7 +86,7 @@ def listening(port: int, login: Sequence[str], topic: str = "#"):
 def mbpoll(port: int, *arguments: str) -> dict[int, str]:
     """What mbpoll prints: register -> value."""
     command = [need("mbpoll"), "-m", "tcp", "-p", str(port), "-1", "-q", "-0", *arguments, "127.0.0.1"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     lines = (line for line in done.stdout.splitlines() if line.startswith("["))
     return {int(line[1 : line.index("]")]): line.split(":", 1)[1].strip() for line in lines}
 
@@ -129,10 +129,10 @@ async def test_requests_in_pieces_and_in_heaps_are_all_answered():
         asker.writer.write(struct.pack(">HHHBB", 1, 0, 6, 1, 4))
         await asyncio.sleep(0)
         asker.writer.write(struct.pack(">HH", 0, 2) + struct.pack(">HHHBBHH", 2, 0, 6, 11, 4, 0, 2) * 3)
-        answers = await asyncio.wait_for(asker.reader.readexactly(4 * 13), 5)
+        answers = await asyncio.wait_for(asker.reader.readexactly(4 * 13), 30)
         assert [answers[place : place + 2] for place in range(0, 52, 13)] == [b"\0\1", b"\0\2", b"\0\2", b"\0\2"]
         asker.writer.write(b"GET / HTTP/1.1\r\n\r\n")
-        assert await asyncio.wait_for(asker.reader.read(), 5) == b""  # not Modbus: it hangs up
+        assert await asyncio.wait_for(asker.reader.read(), 30) == b""  # not Modbus: it hangs up
 
 
 async def test_faults_of_devices_show_on_the_wire_and_cost_the_others_nothing():

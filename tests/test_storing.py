@@ -280,7 +280,7 @@ async def test_a_database_that_hangs_does_not_hold_the_end(tmp_path: Path, clock
             await eventually(lambda: source.acknowledged, "the batch to be on disk")
             connection, _ = await asyncio.to_thread(listener.accept)
             began = time.monotonic()
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < 10  # a request is given twenty
         connection.close()
         assert storing.status().queued == 10
     store = MemoryStore()

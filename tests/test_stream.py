@@ -83,7 +83,7 @@ async def test_a_keeper_that_leaves_lets_the_publisher_go_on() -> None:
     await asyncio.sleep(0)
     assert not publishing.done()
     store.close()
-    await asyncio.wait_for(publishing, 5)
+    await asyncio.wait_for(publishing, 30)
     assert stream.published == 2
 
 

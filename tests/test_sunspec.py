@@ -38,7 +38,7 @@ def model_203() -> list[int]:
 
 async def walked(held: Image) -> list[Model]:
     async with MeterServer({1: held}) as server:
-        link = modbus_link(parse_endpoint("modbus", server.url), timeout=1.0)
+        link = modbus_link(parse_endpoint("modbus", server.url), timeout=10.0)
         try:
             return await find_models(link, 1)
         finally:
@@ -67,7 +67,7 @@ async def test_the_collector_reads_a_meter_wherever_its_model_stands(common: int
         site = meters({"id": "m", "unit": 7, "profile": "sunspec_meter"})
         stream = Stream()
         subscription = stream.subscribe("test")
-        async with Collector(site, SystemClock(), stream, endpoints={"line": server.url}), asyncio.timeout(5):
+        async with Collector(site, SystemClock(), stream, endpoints={"line": server.url}), asyncio.timeout(30):
             batch: list[Reading] = await anext(aiter(subscription))
     values = batch[0].values
     assert values["current"] == 12.34

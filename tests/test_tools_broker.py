@@ -35,7 +35,7 @@ def publish(broker: Mosquitto) -> None:
     client.connect("127.0.0.1", broker.port)
     client.loop_start()
     for topic, payload in SAID.items():
-        client.publish(topic, payload, qos=1, retain=True).wait_for_publish(10)
+        client.publish(topic, payload, qos=1, retain=True).wait_for_publish(30)
     client.disconnect()
     client.loop_stop()
 

@@ -81,7 +81,7 @@ def site_file(
     content = {
         "version": 1,
         "site": {"language": language},
-        "links": [{"id": "line", protocol: url, "timeout": "200ms", **link}],
+        "links": [{"id": "line", protocol: url, "timeout": "1s", **link}],
         "devices": [{**common, **device} for device in devices],
     }
     path.write_text(json.dumps(content), encoding="utf-8")
@@ -94,7 +94,7 @@ def site_file(
 def test_scan_names_the_units_the_profiles_and_the_lines_to_write(tmp_path: Path) -> None:
     with served(lambda: MeterServer({3: SDM120, 5: INTESIS})) as server:
         site = tmp_path / "devices.yaml"
-        code, output = run("scan", server.url, "--units", "2-6", "--timeout", "0.5", "--site", str(site), "--json")
+        code, output = run("scan", server.url, "--units", "2-6", "--timeout", "1", "--site", str(site), "--json")
         found = {one["where"]: one for one in json.loads(output)["found"]}
         assert code == 0
         assert set(found) == {"unit 3", "unit 5"}
@@ -102,7 +102,7 @@ def test_scan_names_the_units_the_profiles_and_the_lines_to_write(tmp_path: Path
         assert found["unit 3"]["values"]["voltage"] == 230.5
         assert found["unit 5"]["profile"] == "intesis_inmbs"
         assert "profile: eastron_sdm120, link: link, unit: 3" in found["unit 3"]["line"]
-        _, output = run("scan", server.url, "--units", "3", "--timeout", "0.5", "--site", str(site))
+        _, output = run("scan", server.url, "--units", "3", "--timeout", "1", "--site", str(site))
     assert "For devices.yaml" in output
     assert "eastron_sdm120" in output
 
@@ -110,7 +110,7 @@ def test_scan_names_the_units_the_profiles_and_the_lines_to_write(tmp_path: Path
 def test_scan_takes_a_link_of_the_site_file(tmp_path: Path) -> None:
     with served(lambda: MeterServer({1: SDM630})) as server:
         site = site_file(tmp_path, server.url, {"id": "m", "profile": "eastron_sdm120", "unit": 1})
-        _, output = run("scan", "line", "--units", "1", "--timeout", "0.5", "--site", str(site), "--json")
+        _, output = run("scan", "line", "--units", "1", "--timeout", "1", "--site", str(site), "--json")
     assert json.loads(output)["found"][0]["profile"] == "eastron_sdm630"
 
 
@@ -123,7 +123,7 @@ def test_scan_of_nobody_says_what_to_look_at(tmp_path: Path) -> None:
 def test_scan_finds_meters_by_number(tmp_path: Path) -> None:
     with served(lambda: ItemServer(dlt645_meters((NUMBER, DLT)))) as server:
         site = tmp_path / "devices.yaml"
-        _, output = run("scan", f"dlt645={server.url}", "--timeout", "0.5", "--site", str(site), "--json")
+        _, output = run("scan", f"dlt645={server.url}", "--timeout", "1", "--site", str(site), "--json")
     (found,) = json.loads(output)["found"]
     assert found["where"] == f"number {NUMBER}"
     assert found["values"]["voltage"] == 230.1
@@ -149,7 +149,7 @@ async def test_only_the_right_page_fits_each_meter() -> None:
     pages = {name: load_profile(name) for name in profile_names()}
     for held, name in ((SDM120, "eastron_sdm120"), (SDM630, "eastron_sdm630")):
         async with MeterServer({1: held}) as server:
-            link = modbus_link(parse_endpoint("modbus", server.url), timeout=1.0)
+            link = modbus_link(parse_endpoint("modbus", server.url), timeout=10.0)
             try:
                 found = await fits(link, 1, pages, SystemClock())
             finally:
@@ -159,7 +159,7 @@ async def test_only_the_right_page_fits_each_meter() -> None:
 
 async def test_a_meter_of_a_known_map_in_another_word_order_is_known() -> None:
     async with MeterServer({1: swapped(SDM120)}) as server:
-        link = modbus_link(parse_endpoint("modbus", server.url), timeout=1.0)
+        link = modbus_link(parse_endpoint("modbus", server.url), timeout=10.0)
         try:
             found = await fits(link, 1, {"eastron_sdm120": load_profile("eastron_sdm120")}, SystemClock())
         finally:
@@ -174,7 +174,7 @@ async def test_the_running_collector_tells_a_wrong_profile_once(caplog: pytest.L
         stream = Stream()
         subscription = stream.subscribe("test")
         site = meters({"id": "m", "unit": 1}, every="100ms")
-        async with Collector(site, SystemClock(), stream, endpoints={"line": server.url}), asyncio.timeout(5):
+        async with Collector(site, SystemClock(), stream, endpoints={"line": server.url}), asyncio.timeout(30):
             batches = aiter(subscription)
             for _ in range(3):
                 await anext(batches)
@@ -192,7 +192,7 @@ def swapped(held: Image) -> Image:
     return turned
 
 
-async def advice(server: MeterServer, rounds: int = 3, patience: float = 0.3, waits: int = 200) -> str:
+async def advice(server: MeterServer, rounds: int = 3, patience: float = 5.0, waits: int = 200) -> str:
     device = Device(id="m", kind="electricity", unit=1)
     link = modbus_link(parse_endpoint("modbus", server.url), timeout=patience)
     try:
@@ -272,7 +272,7 @@ async def test_doctor_sees_garbled_answers() -> None:
             return [(0.0, answer[:6] + bytes([answer[6] ^ 0x55]) + answer[7:])] if next(turn) % 2 else None
 
         server.misbehave = every_other  # type: ignore[assignment]
-        told = await advice(server, rounds=4, patience=0.1)
+        told = await advice(server, rounds=4, patience=1.0)
     assert "garbled" in told or "without answer" in told
 
 
@@ -284,7 +284,7 @@ def test_doctor_prints_a_row_per_device_and_fails_when_something_is_wrong(tmp_pa
         assert code == 1
         assert "never answers" in output
         code, output = run("doctor", "m1", "--site", str(path), "--json")
-        assert code == 0
+        assert code == 0, output
         assert json.loads(output)["devices"][0]["errors"] == {}
 
 
@@ -300,7 +300,7 @@ def test_a_chinese_site_is_spoken_to_in_chinese(tmp_path: Path) -> None:
         assert "looks like a wrong word order" in run("doctor", *asked, "--rounds", "1", "--json")[1]
         assert "原始字" in run("read", "m2", *asked)[1]
         assert "已写入" in run("record", "m2", *asked)[1]
-        output = run("scan", "line", "--units", "2", "--timeout", "0.2", *asked)[1]
+        output = run("scan", "line", "--units", "2", "--timeout", "1", *asked)[1]
         assert "单元 2" in output
         assert "写入 devices.yaml 的 devices: 之下" in output
         (written,) = (tmp_path / "recordings").rglob("*.yaml")

@@ -17,12 +17,12 @@ from tests.wire_parts import SDM120, Image, MeterServer
 
 async def test_a_stopped_scan_shows_what_it_has_found(tmp_path: Path) -> None:
     async with MeterServer({1: SDM120}) as server:
-        arguments = ("scan", server.url, "--units", "1-200", "--timeout", "0.5")
+        arguments = ("scan", server.url, "--units", "1-200", "--timeout", "2")
         scanning = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "greenwarden", *arguments, "--site", str(tmp_path / "devices.yaml"),
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, env={**os.environ, "LC_ALL": "C"},
         )  # fmt: skip
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             while not any(request[0] == 2 for request in server.requests):  # unit 1 is done, 2 is being asked
                 await asyncio.sleep(0.05)
             scanning.send_signal(signal.SIGINT)
@@ -61,12 +61,12 @@ def rtu(held: Image, unit: int) -> Callable[[bytes], bytes]:
 
 async def test_a_serial_port_is_scanned_at_the_usual_rates_and_the_one_that_works_is_told(tmp_path: Path) -> None:
     with ItemPty(rtu(SDM120, 2)) as port:
-        arguments = ("scan", f"rtu://{port.path}", "--units", "1-3", "--timeout", "0.2", "--json")
+        arguments = ("scan", f"rtu://{port.path}", "--units", "1-3", "--timeout", "1", "--json")
         scanning = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "greenwarden", *arguments, "--site", str(tmp_path / "devices.yaml"),
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
-        async with asyncio.timeout(90):
+        async with asyncio.timeout(180):
             output, _ = await scanning.communicate()
     (found,) = json.loads(output)["found"]
     assert found["where"] == "unit 2 at 9600 N"
