@@ -72,13 +72,14 @@ class SignalLine:
     def line(self, exact: bool) -> Line:
         """Coded by number where ``exact``, else by band."""
         if exact not in self._lines:
-            seen, codes = self.numbers, np.arange(len(self.numbers))
             if exact or self.worded or self.signal.each:
                 seen, codes = np.unique(self.numbers, return_inverse=True)
             else:
-                bands = np.searchsorted(self._cuts, self.numbers, "right")
-                _, places, codes = np.unique(bands, return_index=True, return_inverse=True)
-                seen = self.numbers[places]
+                bands = self._cuts.searchsorted(self.numbers, "right")
+                inside = np.full(len(self._cuts) + 1, np.nan)  # a number of each band that comes up
+                inside[bands] = self.numbers
+                up = inside == inside
+                seen, codes = inside[up], (np.add.accumulate(up) - 1)[bands]
             shown = seen.tolist()
             self._lines[exact] = Line(self.keys, codes, lambda code: self._show(shown[code]))
         return self._lines[exact]

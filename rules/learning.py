@@ -430,7 +430,7 @@ class Pace(Lasting):
 class LampLight(Lasting):
     """What one lamp adds to the light on a sensor, learned from the moments at which it was switched."""
 
-    __slots__ = ("before", "delay", "edge", "is_lit", "jumps", "lit", "sensor")
+    __slots__ = ("_lux", "_lux_of", "before", "delay", "edge", "is_lit", "jumps", "lit", "sensor")
     STATE: ClassVar = ("jumps", "lit", "before", "edge")
     INSTANTS: ClassVar = ("edge",)
 
@@ -440,7 +440,9 @@ class LampLight(Lasting):
         super().__init__(memory, 2)
         self.is_lit, self.sensor = lit, lux
         self.delay = 2 * lux.track.device.every
-        self.jumps: list[float] = []
+        self.jumps: list[float] = []  # a new list with every change
+        self._lux: float | None = None  # and what it was reckoned from
+        self._lux_of = self.jumps
         self.lit: bool | None = None
         self.before: float | None = None
         self.edge = 0
@@ -448,7 +450,9 @@ class LampLight(Lasting):
     @property
     def lux(self) -> float | None:
         """lx; None before it was ever seen to be switched."""
-        return median(self.jumps) if self.jumps else None
+        if self._lux_of is not self.jumps:
+            self._lux, self._lux_of = median(self.jumps) if self.jumps else None, self.jumps
+        return self._lux
 
     def hear(self, moment: int) -> None:
         before, self.lit = self.lit, self.is_lit()

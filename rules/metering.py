@@ -98,7 +98,7 @@ class Meter:
 
     @staticmethod
     def _all_ahead(signal: Signal, known: Seen, moments: Ints) -> Ints:
-        ahead: Ints = np.clip(moments - known.heard, 0, signal.stale_after)
+        ahead: Ints = np.minimum(np.maximum(moments - known.heard, 0), signal.stale_after)
         return ahead
 
     def wasted(

@@ -21,6 +21,12 @@ Flags = npt.NDArray[np.bool_]
 _FEW_CUTS: Final = 8  # up to so many, one comparison each is faster than a search for every value
 
 
+def _places(flags: Flags) -> Ints:
+    """Of the readings that differ from the one before: ``flags`` begin with the second."""
+    places: Ints = flags.nonzero()[0] + 1
+    return places
+
+
 class Instants:
     """When series speak: looked at once for all that share it."""
 
@@ -46,9 +52,9 @@ class Instants:
         if not self.step:
             before, at = (self.array.searchsorted(moments, side) for side in ("left", "right"))
             return np.where(inclusive, at, before) - 1
-        steps, beyond = np.divmod(moments - self.array.item(0), self.step)
-        steps -= ~inclusive & (beyond == 0)
-        return np.clip(steps, -1, len(self.array) - 1)
+        since = moments - self.array.item(0)
+        steps: Ints = np.where(inclusive, since, since - 1) // self.step
+        return np.maximum(np.minimum(steps, len(self.array) - 1), -1)
 
 
 class Run:
@@ -89,7 +95,7 @@ class Run:
         if sound is not None:
             self.good = np.maximum.accumulate(np.where(sound, np.arange(len(times)), -1))
             told = np.isfinite(self.values).astype(np.int8) + sound  # no value, an implausible one, a sound one
-            events = np.union1d(events, np.flatnonzero(told[1:] != told[:-1]) + 1)
+            events = np.union1d(events, _places(told[1:] != told[:-1]))
         if len(starts):
             events = np.union1d(events, starts)
         if not known:
@@ -106,11 +112,11 @@ class Run:
         if said is None:
             stale = self.signal.stale_after
             late = self.instants.longest >= stale
-            starts = np.flatnonzero(self.instants.gaps >= stale) + 1 if late else np.empty(0, np.int64)
+            starts = _places(self.instants.gaps >= stale) if late else np.empty(0, np.int64)
         else:
             pauses = said[:-1][np.diff(said) >= self.signal.stale_after]
             nth = np.searchsorted(pauses, times, "left")  # how many of the device's silences lie before each reading
-            starts = np.flatnonzero(np.diff(nth)) + 1
+            starts = _places(nth[1:] != nth[:-1])
         if len(silences):
             after = np.searchsorted(times, silences, "right")
             starts = np.union1d(starts, after[(after > 0) & (after < len(times))])
@@ -127,7 +133,7 @@ class Run:
         """Readings whose class differs from the one before; a counter's falls and returns; every change if each."""
         values, signal = self.values, self.signal
         if signal.each or self.worded:
-            return np.flatnonzero(values[1:] != values[:-1]) + 1
+            return _places(values[1:] != values[:-1])
         if signal.summed == COUNTER:
             return self._falls(sound)
         cuts = self.cuts
@@ -138,13 +144,14 @@ class Run:
             if not len(cuts):
                 return np.empty(0, np.int64)
         if len(cuts) > _FEW_CUTS:
-            return np.flatnonzero(np.diff(np.searchsorted(cuts, values, "right"))) + 1
+            bands = cuts.searchsorted(values, "right")
+            return _places(bands[1:] != bands[:-1])
         above = values >= cuts[0]
         changed = above[1:] != above[:-1]
         for cut in cuts[1:]:
             above = values >= cut
             changed |= above[1:] != above[:-1]
-        return np.flatnonzero(changed) + 1
+        return _places(changed)
 
     def _falls(self, sound: Flags | None) -> Ints:
         values = self.values
@@ -157,7 +164,7 @@ class Run:
         if fallen != np.inf:
             highest = np.maximum(highest, fallen)
         changed |= (values[:-1] < highest[:-1]) & (values[1:] >= highest[:-1])
-        return np.flatnonzero(changed) + 1
+        return _places(changed)
 
     def _integrate(self, starts: Ints, sound: Flags | None, known: bool) -> None:
         """The integral up to each reading: what it was, and one addition for each reading, in order."""
@@ -209,7 +216,7 @@ class Run:
         while end:
             start = max(end - size, 0)
             part = values[start:end]
-            outside = np.flatnonzero((part < low) | (part >= high))
+            outside = ((part < low) | (part >= high)).nonzero()[0]
             if len(outside):
                 return values.item(start + int(outside[-1]) + 1)
             end, size = start, size * 4

@@ -54,7 +54,7 @@ def turning(lines: Sequence[Line], case: Callable[[], Case]) -> Turning:
             combined = combined * size + codes
         seen = np.zeros(math.prod(sizes), np.bool_)
         seen[combined] = True
-        places = np.flatnonzero(seen)
+        places = seen.nonzero()[0]
         shown = np.array(np.unravel_index(places, sizes))
     else:
         shown, combined = np.unique(np.stack(states), axis=1, return_inverse=True)
@@ -69,7 +69,7 @@ def turning(lines: Sequence[Line], case: Callable[[], Case]) -> Turning:
         before = codes
         numbers[place] = told.setdefault(case(), len(told))
     turns = numbers[combined]
-    changed = np.flatnonzero(turns[1:] != turns[:-1])
+    changed = (turns[1:] != turns[:-1]).nonzero()[0]
     return Turning(int(turns[0]), keys[changed], turns[changed + 1], list(told))
 
 
@@ -90,7 +90,7 @@ def worth_hearing(watch: Watch, moments: Ints, holds: Any, first: bool) -> Any:
     """
     chosen = np.zeros(len(moments), np.bool_)
     held = np.concatenate((np.array([first]), holds[:-1]))
-    begins, ends = np.flatnonzero(holds & ~held), np.flatnonzero(~holds & held)
+    begins, ends = (holds & ~held).nonzero()[0], (~holds & held).nonzero()[0]
     over = watch.ending + watch.clear if watch.ending else NEVER  # until then the end of an alert may be taken back
     if first:
         end = int(ends[0]) if len(ends) else len(moments)

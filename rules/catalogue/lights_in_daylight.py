@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import Any, Final
 
 from building.site import Device
@@ -38,14 +39,18 @@ def wire(bench: Bench, device: Device, values: Values) -> Condition | None:
     def own(sensor: Any) -> float:
         learned = lights[sensor].lux
         given = values["lamp_lux"] if learned is None else learned
-        return next((step for step in _STEPS if step >= given), _STEPS[-1])
+        return _STEPS[min(bisect_left(_STEPS, given), len(_STEPS) - 1)]
 
     def bright() -> Truth:
         """By the darkest of the sensors that ever told."""
-        spoken = [sensor for sensor in sensors if sensor.spoken]
-        if not spoken or any(sensor.unknown for sensor in spoken):
-            return None
-        return all(sensor.number > limit + own(sensor) for sensor in spoken)
+        dark, told = False, False
+        for sensor in sensors:
+            if sensor.spoken:
+                if sensor.unknown:
+                    return None
+                told = True
+                dark = dark or sensor.number <= limit + own(sensor)
+        return not dark if told else None
 
     def facts() -> dict[str, Any]:
         learned = [light.lux for light in lights.values() if light.lux is not None]
