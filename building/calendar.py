@@ -14,7 +14,8 @@ from typing import Final
 
 import chinese_calendar
 
-from building.site import Hours, Season, Site
+from building.hours import Hours, Season
+from building.site import Site
 
 _DAY_MS = 86_400_000
 _MINUTES_A_DAY = 1440

@@ -13,8 +13,9 @@ from typing import Any, Final, NamedTuple
 
 from building.clock import Clock
 from building.document import Document, Where
+from building.endpoints import Endpoint, parse_endpoint
 from building.errors import ConfigError, LinkDown
-from building.site import Device, Endpoint, Link, Site, parse_endpoint
+from building.site import Device, Link, Site
 from collector.finding import Finder
 from collector.health import CollectorHealth, DeviceHealth, LinkHealth
 from collector.links.mqtt import Access, MqttLink

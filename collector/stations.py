@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from building.endpoints import Endpoint
 from building.errors import ConfigError
-from building.site import Device, Endpoint
+from building.site import Device
 from collector.links import cjt188
 from collector.links.cjt188 import Cjt188Link
 from collector.links.dlt645 import Dlt645Link

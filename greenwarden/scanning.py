@@ -13,8 +13,9 @@ import yaml
 from rich.progress import Progress
 
 from building.clock import Clock, SystemClock
+from building.endpoints import Endpoint, parse_endpoint
 from building.errors import BadFrame, ConfigError, LinkDown, MeterRefused, NoAnswer
-from building.site import Device, Endpoint, Link, parse_endpoint
+from building.site import Device, Link
 from collector.asking import ask_device
 from collector.discovery import TOPICS, Entity, page_of, read_announcement
 from collector.examining import doubt_about

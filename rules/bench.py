@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from building.calendar import WorkCalendar
+from building.hours import Hours
 from building.instants import from_iso
-from building.site import MINUTE, Device, Hours, Site
+from building.site import MINUTE, Device, Site
 from rules.cells import HELD, TRAPEZIUM, Cell, Signal, Track, above
 from rules.clocks import SeasonNow, Ticker, Working
 from rules.excess import Excess

@@ -18,7 +18,10 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from building.document import Document, Where
 from building.durations import Duration, Period
 from building.errors import shown
-from building.site import DAY, MINUTE, SecretField, Site, WorkingHours, schema_sentence
+from building.fields import SecretField
+from building.hours import WorkingHours
+from building.mistakes import schema_sentence
+from building.site import DAY, MINUTE, Site
 from rules.catalogue import CATALOGUE
 from rules.channels.posting import check_url
 from rules.channels.settings import FOR_PROGRAMS, Called, MailAddresses, several

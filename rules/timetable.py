@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final, Literal
 
 from building.calendar import WorkCalendar
-from building.site import DAY, Hours, Site
+from building.hours import Hours
+from building.site import DAY, Site
 
 _LONGEST_AHEAD: Final = 60 * DAY
 

@@ -19,9 +19,9 @@ from pymodbus.server import ModbusSerialServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from building.clock import SystemClock
+from building.endpoints import parse_endpoint
 from building.errors import BadFrame, LinkDown, MeterRefused, NoAnswer
 from building.readings import Grade, Reading
-from building.site import parse_endpoint
 from collector.links.modbus import ModbusLink
 from collector.links.opening import modbus_link
 from collector.service import Collector

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from building.clock import SystemClock
+from building.endpoints import parse_endpoint
 from building.errors import BadFrame, ConfigError, MeterRefused, NoAnswer
 from building.readings import Reading
-from building.site import Device, parse_endpoint
+from building.site import Device
 from collector.asking import read_once
 from collector.links.dlt645 import Dlt645Link, encode, frames
 from collector.links.modbus import ModbusLink

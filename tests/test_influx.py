@@ -21,8 +21,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from building.errors import StoreAway, StoreRefused
+from building.fields import Secret
 from building.readings import Reading
-from building.site import InfluxSettings, Secret
+from building.site import InfluxSettings
 from collector.storing.influx import InfluxStore
 from collector.storing.lines import LineEncoder
 from collector.storing.refused import WhollyRefused

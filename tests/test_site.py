@@ -12,20 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from building.document import Document, Where
+from building.endpoints import parse_endpoint
 from building.errors import ConfigError, SecretMissing
-from building.site import (
-    Department,
-    Device,
-    InfluxSettings,
-    Link,
-    Overtime,
-    Secret,
-    Site,
-    SiteInfo,
-    Zone,
-    load_site,
-    parse_endpoint,
-)
+from building.fields import Secret
+from building.site import Department, Device, InfluxSettings, Link, Overtime, Site, SiteInfo, Zone, load_site
 from tests.site_parts import SITES, site_of, told_about
 
 GOOD = sorted((SITES / "good").glob("*.yaml"))

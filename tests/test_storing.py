@@ -16,8 +16,9 @@ import pytest
 
 from building.clock import ManualClock
 from building.errors import StoreAway, StoreRefused
+from building.fields import Secret
 from building.readings import Reading
-from building.site import InfluxSettings, Secret, Site
+from building.site import InfluxSettings, Site
 from collector.storing import DATABASE, EmbeddedStore, InfluxStore, StoredReadings, Storing
 from collector.storing.packing import StoredPoint
 from collector.storing.refused import Refused, WhollyRefused

@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from building.clock import SystemClock
+from building.endpoints import parse_endpoint
 from building.errors import BadFrame
 from building.readings import Reading
-from building.site import parse_endpoint
 from collector.links.opening import modbus_link
 from collector.service import Collector
 from collector.stream import Stream

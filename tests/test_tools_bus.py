@@ -16,8 +16,9 @@ import yaml
 from typer.testing import CliRunner
 
 from building.clock import SystemClock
+from building.endpoints import parse_endpoint
 from building.readings import with_flaws
-from building.site import Device, parse_endpoint
+from building.site import Device
 from collector.asking import Answer
 from collector.decoding import decode_blocks
 from collector.examining import doubt_about, examine

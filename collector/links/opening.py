@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from building.site import Endpoint
+from building.endpoints import Endpoint
 from collector.links.frames import AsciiFraming, Framing, RtuFraming
 from collector.links.modbus import ModbusLink
 from collector.links.modbus_line import ModbusLine

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from building.site import Secret, Site, parse_endpoint
+from building.endpoints import parse_endpoint
+from building.fields import Secret
+from building.site import Site
 from rules.channels.mail import MailChannel
 from rules.channels.message import Entry, Link, Message
 from rules.channels.mqtt import MqttChannel

@@ -9,8 +9,10 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from building.document import Document, Where
+from building.endpoints import parse_endpoint
 from building.errors import shown
-from building.site import SecretField, parse_endpoint, schema_sentence
+from building.fields import SecretField
+from building.mistakes import schema_sentence
 from rules.channels.posting import check_url
 from rules.channels.robots import DINGTALK, FEISHU, WECOM
 
