@@ -18,6 +18,7 @@ import numpy.typing as npt
 from building.errors import InputError
 from building.quantities import QUANTITIES, Nature
 from building.site import Site
+from rules.parquet_pages import Pattern, pattern_of
 from rules.readings_file import (
     COLUMNS,
     LATEST_S,
@@ -34,9 +35,9 @@ from rules.readings_file import (
     places,
 )
 
-_AT_ONCE: Final = 12_000_000  # rows in one stretch, about: 184 MB of values, 16 days of minute data of 1,000 points
+_AT_ONCE: Final = 20_000_000  # rows in one stretch, about: 160 MB of values, two weeks of minute data of 1,000 points
 _UNUSED: Final = 3  # references to a table that only the pile, its loop and the count itself know
-_NAMES_KEPT: Final = 4_000_000  # bytes that the names of a row group may take as stored, to be compared
+_NAMES_KEPT: Final = 4_000_000  # bytes that names or instants of a row group may take as stored, to be compared
 _RUNS: Final = 50  # rows one series must have in a run, on average, for runs to be cut out as they are
 
 
@@ -197,6 +198,7 @@ class _Reader:
         self._numbers: dict[tuple[str, str], int] = {}
         self._names: tuple[object, ...] | None = None  # of the row group read last
         self._layout: _Layout | None = None
+        self._pattern: Pattern | None = None  # of its instants, where all series share them
         self._bytes = stored
 
     def begins(self) -> Ints:
@@ -212,6 +214,9 @@ class _Reader:
     def sheets(self, group: int) -> list[_Sheet]:
         """The rows of one row group, parted by series; series of the same instants share one array of them."""
         layout = self._known_layout(group)
+        pattern = self._pattern_of(group)
+        if layout is not None and pattern is not None and pattern == self._pattern:
+            return [self._alike(group, layout, pattern.listed)]
         wanted = self._columns if layout is None else [self._columns[0], self._columns[3]]
         table = self._file.read_row_group(group, columns=wanted, use_threads=False).select(wanted)
         first = int(self._firsts[group])
@@ -219,6 +224,7 @@ class _Reader:
             if column.null_count:
                 row = first + int(np.flatnonzero(column.is_null().to_numpy())[0]) + 1
                 raise InputError(f"{self._name}: row {row}: {name} is empty")
+        self._pattern = None
         if not table.num_rows:
             return []
         times, values = self._times(table.column(0), first), _values(table.column(table.num_columns - 1))
@@ -226,7 +232,28 @@ class _Reader:
             layout = self._layout = self._new_layout(table.column(1), table.column(2), first)
         if layout.order is not None:
             times, values = times[layout.order], values[layout.order]
-        return _parts(layout, times, values)
+        sheets = _parts(layout, times, values)
+        if pattern is not None and layout.order is None and len(sheets) == 1:
+            instants = sheets[0].times
+            # As many are listed as come up, so each is listed once: equal instants have equal places in the list.
+            if len(instants) == pattern.listed and bool((instants[1:] > instants[:-1]).all()):
+                self._pattern = pattern
+        return sheets
+
+    def _alike(self, group: int, layout: _Layout, length: int) -> _Sheet:
+        """A row group in which all series share their first ``length`` instants, as in the one before."""
+        import pyarrow as pa
+
+        name, value = self._columns[0], self._columns[3]
+        batches = self._file.iter_batches(batch_size=length, row_groups=[group], columns=[name], use_threads=False)
+        instants = pa.Table.from_batches([next(batches)]).column(0)
+        assert len(instants) == length
+        values = _values(self._file.read_row_group(group, columns=[value], use_threads=False).column(0))
+        return _Sheet(layout.series, self._times(instants, int(self._firsts[group])), values.reshape(-1, length))
+
+    def _pattern_of(self, group: int) -> Pattern | None:
+        stored = self._stored(group, self._columns[0])
+        return None if stored is None else pattern_of(stored[-1], stored[1])
 
     def _known_layout(self, group: int) -> _Layout | None:
         """The layout of the row group before, where the names in this one are stored in the very same bytes."""
@@ -236,18 +263,20 @@ class _Reader:
 
     def _names_of(self, group: int) -> tuple[object, ...] | None:
         """How devices and quantities of a row group are stored; None where that is too much to keep."""
-        told: list[object] = []
-        for place in (self._file.schema_arrow.names.index(name) for name in self._columns[1:3]):
-            chunk = self._file.metadata.row_group(group).column(place)
-            size = chunk.total_compressed_size
-            if size > _NAMES_KEPT or chunk.file_path:
-                return None
-            start = chunk.data_page_offset
-            if chunk.has_dictionary_page and 0 < chunk.dictionary_page_offset < start:
-                start = chunk.dictionary_page_offset
-            self._bytes.seek(start)
-            told += [chunk.num_values, chunk.compression, chunk.encodings, self._bytes.read(size)]
-        return tuple(told)
+        device, quantity = (self._stored(group, name) for name in self._columns[1:3])
+        return None if device is None or quantity is None else (*device, *quantity)
+
+    def _stored(self, group: int, name: str) -> tuple[Any, ...] | None:
+        """A column of a row group: number of values, compression, encodings, bytes; None where that is too much."""
+        chunk = self._file.metadata.row_group(group).column(self._file.schema_arrow.names.index(name))
+        size = chunk.total_compressed_size
+        if size > _NAMES_KEPT or chunk.file_path:
+            return None
+        start = chunk.data_page_offset
+        if chunk.has_dictionary_page and 0 < chunk.dictionary_page_offset < start:
+            start = chunk.dictionary_page_offset
+        self._bytes.seek(start)
+        return chunk.num_values, chunk.compression, chunk.encodings, self._bytes.read(size)
 
     def _new_layout(self, device: Any, quantity: Any, first: int) -> _Layout:
         devices, device_names = _codes(device)
