@@ -5,9 +5,9 @@
 A Parquet file in long form, minute data of POINTS points (``replay_streams`` says of what; STREAM office or restless,
 else both), is replayed as ``greenwarden replay`` does, in a process of its own, for its CPU time and peak memory; 365
 days of 1,000 points are 525 million readings. A reading is one value of one point at one instant. Half and a quarter of
-the days show whether the cost is linear. Two weeks of fewer points go through the engine one reading at a time as well:
-their alerts must be the same. The peer finds where one number crosses one limit, by numpy, in columns that lie in
-memory.
+the days show whether the cost is linear. Four weeks of fewer points go through the engine one reading at a time too:
+their alerts must be the same, read whole and in stretches. The peer finds where one number crosses one limit, by
+numpy, in columns that lie in memory.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,11 +26,12 @@ import numpy as np
 from replay_streams import PER_ROOM, STREAMS, site, write
 
 from rules import columns as column_rules
+from rules import parquet_file, readings_file
 from rules.readings_file import open_readings, readings_of
 from rules.replay import as_lines, replay
 from rules.runs import Run
 
-_CHECKED_DAYS = 14
+_CHECKED_DAYS = 28
 _CHECKED_ROOMS = 5
 
 _CHILD = """
@@ -81,6 +84,17 @@ class Counted(Run):
         Counted.changes += len(self.events)
 
 
+@contextmanager
+def in_stretches(rows: int) -> Iterator[None]:
+    """Files are read as long ones are, about so many rows at a time."""
+    usual = readings_file.WHOLE_UP_TO, parquet_file._AT_ONCE
+    readings_file.WHOLE_UP_TO, parquet_file._AT_ONCE = 0, rows  # type: ignore[misc]  # for the check
+    try:
+        yield
+    finally:
+        readings_file.WHOLE_UP_TO, parquet_file._AT_ONCE = usual  # type: ignore[misc]
+
+
 def check(folder: Path, stream: str, days: int) -> tuple[bool, float, float, float]:
     """Whether the alerts are the same; readings a second of single readings and of the peer; part that are changes."""
     path, place = folder / "part.parquet", site(_CHECKED_ROOMS)
@@ -90,12 +104,15 @@ def check(folder: Path, stream: str, days: int) -> tuple[bool, float, float, flo
     column_rules.Run = Counted  # type: ignore[misc]  # counting all the same
     by_columns = replay(place, open_readings(path, place))
     column_rules.Run = Run  # type: ignore[misc]
+    with in_stretches(sum(len(series.times) for series in columns.values()) // 4):
+        by_stretches = replay(place, open_readings(path, place))
     readings = list(readings_of(columns))
     values = sum(len(reading.values) for reading in readings)
     began = time.process_time()
     stepped = replay(place, readings)
     singly = values / (time.process_time() - began)
-    same = b"".join(as_lines(stepped.alerts)) == b"".join(as_lines(by_columns.alerts))
+    told = b"".join(as_lines(stepped.alerts))
+    same = all(b"".join(as_lines(other.alerts)) == told for other in (by_columns, by_stretches))
     peer = edges(np.concatenate([columns[key].values for key in columns] * 10))
     return same and len(stepped.alerts) > 0, singly, peer, Counted.changes / values
 
