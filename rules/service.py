@@ -45,6 +45,7 @@ _SAVE_EVERY_S: Final = 10.0  # real seconds; what came since is taken from the s
 _TICK_S: Final = 0.5  # real seconds between two looks at the clock
 _GRACE_S: Final = 0.2  # real seconds a reading may be under way; the clock is that far behind for the rules
 _JUMP_MS: Final = 60_000  # the clock may differ by so much from the time that passed
+_AHEAD: Final = 6 * MINUTE  # the rules may be ahead of our clock by a device's own, which is believed up to five
 _LONGEST_BACK: Final = DAY  # a clock set back further is wrong now, rather than right at last
 _CATCH_UP_CHUNK: Final = 10_000
 
@@ -244,7 +245,7 @@ class LiveRules:
         if self.memory.now < EARLIEST:
             return
         ahead = self.memory.now - self._clock.now()
-        if _JUMP_MS < ahead <= _LONGEST_BACK:
+        if _AHEAD < ahead <= _LONGEST_BACK:
             log.warning("meanwhile the clock was set back by %d s; the rules go on by the new time", ahead // 1000)
             self._set_back(-ahead)
         if self.memory.now < self._judged:

@@ -34,7 +34,7 @@ from typing import Any, Final, NoReturn, Self
 import pytest
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-PATIENCE: Final = 30.0  # seconds; a busy machine may be slow, a broken server never answers
+PATIENCE: Final = 60.0  # seconds; a busy machine may be slow, a broken server never answers
 
 
 # -- what may be missing ----------------------------------------------------------------------------------------------

@@ -222,6 +222,23 @@ async def test_a_clock_set_back_while_the_program_was_down_makes_the_rules_blind
     assert (rule, raised, ended) == ("lights_left_on", "19:12", None)  # a minute of which nothing is known not counted
 
 
+async def test_a_device_whose_own_clock_is_minutes_ahead_is_no_clock_set_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock, channel, site = ManualClock(local("2026-07-01 20:00")), ListChannel(), site_of(LAMP)
+    with Keeper(tmp_path / "memory.db") as keeper:
+        async with notifier_of({"desk": channel}, keeper, site=site, clock=clock) as notifier:
+            rules = LiveRules(site, clock, keeper, notifier)
+            ahead = clock.now() + 4 * MINUTE
+            await rules.take([Reading("lamp", ahead, {"on": 1.0})])
+            await rules.settle()
+            again = LiveRules(site, clock, keeper, notifier)
+            await again.run(Nothing())
+            assert again.memory.now == ahead
+            assert not again.memory.tracks["lamp"].signals["on"].unknown
+    assert "set back" not in caplog.text
+
+
 class Nothing:
     """A source that ends at once."""
 

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 TOP = Path(__file__).resolve().parents[2]
-PATIENCE = 30.0
+PATIENCE = 90.0  # seconds; on a busy machine a process takes long to start
 
 
 def write_site(
