@@ -26,6 +26,10 @@ _NOWHERE: Final = math.inf  # lower end of an interval that holds nothing: an un
 _MOVED: Final = -1  # in place of the number of quantities of a device that is not steady
 
 
+Turn = tuple[int, int, float]
+"""A reading that changed a signal: its instant, the instant of the reading before it, and the value of that one."""
+
+
 class History(Protocol):
     """Readings that lie in columns instead of coming one by one; lets cells catch up with them."""
 
@@ -40,6 +44,9 @@ class History(Protocol):
 
     def spoken_until(self, signal: Signal) -> int:
         """Last instant of the stretch of readings, none of them stale, in which ``signal`` now stands."""
+
+    def turn(self, signal: Signal) -> Turn | None:
+        """See ``Signal.turned``."""
 
     def prepare(self, watch: Cell) -> None:
         """Bring all that the condition of ``watch`` looks at to the present."""
@@ -177,6 +184,7 @@ class Signal(Cell):
         "started",
         "summed",
         "track",
+        "turn",
         "unknown",
     )  # fmt: skip
 
@@ -202,6 +210,7 @@ class Signal(Cell):
         self.source: Signal | Track = self
         self.before = NEVER  # instant of the reading before the last change
         self.unknown = True
+        self.turn: Turn | None = None  # of one summed straight between readings, if known before; else None
         self._total = 0.0
         self.counted = 0  # ms of earlier stretches over which the integral is known
         self.started = NEVER  # when the stretch of readings began that still goes on
@@ -242,6 +251,12 @@ class Signal(Cell):
     def spoken(self) -> bool:
         """Whether it was ever told, even if it is unknown now."""
         return self.said != NEVER
+
+    def turned(self, moment: int) -> tuple[int, float] | None:
+        """Instant and value of the reading before the one at ``moment``, if that changed what was known; else None."""
+        history = self.memory.history
+        turn = self.turn if history is None else history.turn(self)
+        return None if turn is None or turn[0] != moment else (turn[1], turn[2])
 
     @property
     def ages_matter(self) -> bool:

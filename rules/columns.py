@@ -21,7 +21,7 @@ from building.instants import EARLIEST
 from building.quantities import MODES
 from building.site import DAY
 from rules.calm import Calm
-from rules.cells import COUNTER, NEVER, Cell, Signal, Track
+from rules.cells import COUNTER, NEVER, Cell, Signal, Track, Turn
 from rules.clocks import SeasonNow, Ticker
 from rules.engine import spread
 from rules.findings import Finding
@@ -128,6 +128,10 @@ class ColumnHistory:
         run = self._runs.get(signal)
         if run is not None:
             run.bring(self._place(run))
+
+    def turn(self, signal: Signal) -> Turn | None:
+        run = self._runs.get(signal)
+        return None if run is None else run.turn(self._place(run))
 
     def spoken_until(self, signal: Signal) -> int:
         run = self._runs.get(signal)

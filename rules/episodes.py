@@ -25,12 +25,13 @@ BY_ITSELF: Final = -1
 
 
 class Episode(NamedTuple):
-    """One alert: moments in ms, and the ranks of the devices with whose reading it began and was over."""
+    """One alert: moments in ms, and the ranks of the devices with whose reading it began, ended and was over."""
 
     since: int
     began_by: int
     raised: int
     ended: int
+    ended_by: int
     over: int  # when it was certain that it had ended
     over_by: int
 
@@ -135,9 +136,10 @@ class Turns:
             yield self._episode(since, raised, ended, shown)
 
     def _episode(self, since: int, raised: int, ended: int, shown: int) -> Episode:
-        rank = max(shown % self._turns - FIRST_DEVICE, BY_ITSELF) if not self._clear else BY_ITSELF
+        ended_by = max(shown % self._turns - FIRST_DEVICE, BY_ITSELF)
         began_by = max(since % self._turns - FIRST_DEVICE, BY_ITSELF)
-        return Episode(since // self._turns, began_by, raised, ended, ended + self._clear, rank)
+        over_by = BY_ITSELF if self._clear else ended_by
+        return Episode(since // self._turns, began_by, raised, ended, ended_by, ended + self._clear, over_by)
 
     def _raised(self, begin: int, end: int, sure: Callable[[int], int] | None) -> int | None:
         """When it is raised; None where it ends before. What is due goes before the readings of its moment, and after

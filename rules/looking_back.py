@@ -64,7 +64,7 @@ def findings(
 ) -> list[Finding]:
     """What ``watch`` says of ``episodes``. ``bring(moment, rank)``: all that it looks at, as it was then."""
     over = Moments(runs, np.array([e.over for e in episodes]), np.array([e.over_by for e in episodes]))
-    used = _used(watch, episodes, runs, over)
+    used = _used(watch, episodes, runs, bring)
     condition, found = watch.condition, []
     told = [over.told(signal) for signal in condition.shown if signal.spoken]
     readings = list(zip(*told, strict=True)) if told else [()] * len(episodes)
@@ -86,14 +86,23 @@ def findings(
     return found
 
 
-def _used(watch: Watch, episodes: Sequence[Episode], runs: Mapping[Signal, Run], over: Moments) -> list[Used]:
-    meter, wasted = watch.meter, watch.wasted
-    if meter is None or wasted is None:
+def _used(
+    watch: Watch, episodes: Sequence[Episode], runs: Mapping[Signal, Run], bring: Callable[[int, int], None]
+) -> list[Used]:
+    """Waste of each from its beginning to its end; nothing after it, while that was not yet certain."""
+    meter, wasted, condition = watch.meter, watch.wasted, watch.condition
+    if meter is None or wasted is None or condition.spent is not None:
         return [Used()] * len(episodes)
     begun = Moments(runs, np.array([e.since for e in episodes]), np.array([e.began_by for e in episodes]))
     marks = meter.marks(begun.moments, begun.seen)
-    ended = np.array([e.ended for e in episodes])
+    if wasted == "kwh":
+        spoke = np.flatnonzero(begun.seen(meter.power).heard == begun.moments)
+        for number in spoke.tolist():  # the power may have shown that it began
+            since, began_by = episodes[number].since, episodes[number].began_by
+            bring(since, began_by)
+            marks[number] = meter.mark_of_beginning(since, condition.test)
+    ended = Moments(runs, np.array([e.ended for e in episodes]), np.array([e.ended_by for e in episodes]))
     return [
         meter.waste_between(mark, here, wasted, None, 1.0, None)
-        for mark, here in zip(marks, meter.marks(ended, over.seen), strict=True)
+        for mark, here in zip(marks, meter.marks(ended.moments, ended.seen), strict=True)
     ]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from building.quantities import QUANTITIES, Nature
 from building.readings import GOOD, Grade, Quality, Reading
 from rules.ageing import Ageing
-from rules.cells import COUNTER, Cell, Lasting, Signal, Timeline, Track
+from rules.cells import COUNTER, TRAPEZIUM, Cell, Lasting, Signal, Timeline, Track
 from rules.presence import Room
 from rules.watching import Watch
 
@@ -91,6 +91,8 @@ class Memory(Timeline):
             if signal.summed == COUNTER:
                 signal.count(value, at)
             else:
+                if signal.summed == TRAPEZIUM:
+                    signal.turn = None if signal.unknown else (at, signal.heard, float(signal.value))
                 signal.add(value, at)
         if signal.unknown:
             signal.started = at

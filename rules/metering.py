@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from rules.cells import Signal, Timeline
+from rules.cells import TRAPEZIUM, Signal, Timeline
 from rules.findings import Used
 from rules.readings_file import Ints
 
@@ -49,6 +49,10 @@ class Meter:
     def signals(self) -> tuple[Signal, ...]:
         return self._power, self._energy, self._volume, self._flow
 
+    @property
+    def power(self) -> Signal:
+        return self._power
+
     def mark(self, moment: int) -> tuple[float, ...]:
         """Where every source stands at ``moment``; compare two marks to know what was used between them."""
         history = self._memory.history
@@ -60,6 +64,25 @@ class Meter:
             return (*self._stand(self._power, self._energy, moment, 3.6e9), 0.0, 0, 0.0)
         electricity = self._stand(self._power, self._energy, moment, 3.6e9)
         return (*electricity, *self._stand(self._flow, self._volume, moment, 6e7)[1:])
+
+    def mark_of_beginning(self, moment: int, test: Callable[[], bool | None]) -> tuple[float, ...]:
+        """Where every source stands when what ``test`` tests has begun, which was seen at ``moment``.
+
+        Where it is the power itself that shows it, by a reading that differs from the one before, it began between the
+        two: halfway, as far as anybody knows. So half a period at the new power counts, and never more than what the
+        integral straight between the two readings holds.
+        """
+        mark, power = self.mark(moment), self._power
+        turned = power.turned(moment) if power.summed == TRAPEZIUM else None
+        if turned is None:
+            return mark
+        before, was = turned
+        value = float(power.value)
+        if not _would_fail(power, was, test):
+            return mark
+        half = (moment - before) // 2
+        head = max(0.0, min(value * half, (was + value) * 0.5 * (moment - before)))
+        return (mark[0] - half, mark[1] - head, mark[2] - half, mark[3] - head / 3.6e9, *mark[4:])
 
     def _stand(self, rate: Signal, counter: Signal, moment: int, per_unit: float) -> tuple[float, ...]:
         """``moment``, the integral of ``rate``, the time it is known over, and ``counter``, which goes on from its last
@@ -169,3 +192,12 @@ class Meter:
         if signal.unknown or moment <= signal.heard:
             return 0
         return min(moment - signal.heard, signal.stale_after)
+
+
+def _would_fail(signal: Signal, number: float, test: Callable[[], bool | None]) -> bool:
+    """Whether ``test`` would be false if ``signal`` stood at ``number``."""
+    present, signal.number = signal.number, number
+    try:
+        return test() is False
+    finally:
+        signal.number = present

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from building.quantities import MODES, QUANTITIES, Nature
-from rules.cells import COUNTER, HELD, Signal
+from rules.cells import COUNTER, HELD, Signal, Turn
 from rules.readings_file import Floats, Ints
 
 Flags = npt.NDArray[np.bool_]
@@ -221,6 +221,17 @@ class Run:
                 return values.item(start + int(outside[-1]) + 1)
             end, size = start, size * 4
         return self.entered
+
+    def turn(self, place: int) -> Turn | None:
+        """What reading number ``place`` has changed, if it and the one before it are known; else None."""
+        if place < 1:
+            return None
+        nth = int(self.events.searchsorted(place))
+        if nth == len(self.events) or self.events.item(nth) != place or place in self.breaks:
+            return None
+        if self.good is not None and (self.good.item(place) != place or self.good.item(place - 1) != place - 1):
+            return None
+        return self.times.item(place), self.times.item(place - 1), self.values.item(place - 1)
 
     def value_at(self, moment: int, rank: int) -> float:
         """The value at ``moment``, when devices up to ``rank`` have spoken."""

@@ -32,9 +32,9 @@ class _Saved(msgspec.Struct):
     late: list[tuple[str, int, dict[str, Any], int, str, dict[str, tuple[int, str]]]]
 
 
-_SIGNAL = ("value", "heard", "unknown", "before", "total", "counted", "started", "base", "fell_from", "fell_at")
+_SIGNAL = ("value", "heard", "unknown", "before", "total", "counted", "started", "base", "fell_from", "fell_at", "turn")
 _HEARD: Final = _SIGNAL.index("heard")
-_WATCH = ("phase", "since", "due", "raised", "unknown_since", "ending", "mark", "excess", "share")
+_WATCH = ("phase", "since", "due", "raised", "unknown_since", "ending", "mark", "excess", "share", "waste")
 
 
 def _values(cell: object, names: tuple[str, ...]) -> list[Any]:
@@ -94,8 +94,8 @@ def load(memory: Memory, saved: bytes) -> None:
             for ident, remembered in watches.items():
                 watch = memory.watches.get((rule, ident))
                 if watch is not None:
-                    _fill(watch, _WATCH, remembered)
-                    watch.mark = tuple(watch.mark)
+                    _fill(watch, _WATCH[: len(remembered)], remembered)
+                    watch.mark, watch.waste = tuple(watch.mark), tuple(watch.waste)
                     watch.excess = None if watch.excess is None else (watch.excess[0], watch.excess[1])
     if memory.now >= EARLIEST:  # else nothing was read yet, but overtime may have been booked
         _set_going(memory)
@@ -115,7 +115,8 @@ def _load_signals(memory: Memory, state: _ZoneState) -> None:
         for name, found in signals.items():
             signal = memory.signal(track, name)
             if signal is not None:
-                _fill(signal, _SIGNAL, found)
+                _fill(signal, _SIGNAL[: len(found)], found)  # of earlier versions fewer
+                signal.turn = None if signal.turn is None else (signal.turn[0], signal.turn[1], signal.turn[2])
                 if not signal.unknown:
                     signal.settle(signal.value)
 

@@ -27,6 +27,9 @@ def shift(memory: Memory, by: int) -> None:
         track.said = moved(track.said, by)
         for signal in track.signals.values():
             _move(signal, _OF_SIGNALS, by)
+            if signal.turn is not None:
+                at, before, was = signal.turn
+                signal.turn = (at + by, before + by, was)
     for cell in memory.kept.values():
         _move(cell, cell.INSTANTS, by)
     for watch in memory.watches.values():

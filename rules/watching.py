@@ -30,7 +30,7 @@ class Watch(Cell):
     """
 
     __slots__ = ("after", "clear", "condition", "device", "due", "ending", "excess", "limits", "mark", "meter", "phase",
-                 "raised", "rule", "share", "since", "unknown_since", "wasted", "zone")  # fmt: skip
+                 "raised", "rule", "share", "since", "unknown_since", "waste", "wasted", "zone")  # fmt: skip
 
     def __init__(
         self,
@@ -50,6 +50,7 @@ class Watch(Cell):
         self.since = self.due = self.raised = 0
         self.unknown_since = 0
         self.ending = 0  # since when the condition of a firing watch is false
+        self.waste: tuple[Any, ...] = ()  # the waste up to there, where a meter tells it
         self.mark: tuple[float, ...] = ()  # the meter when the condition began, or when the share last changed
         self.excess: tuple[float, float] | None = None  # kWh and litres already booked, of a rule with a share
         self.share = 1.0
@@ -81,7 +82,9 @@ class Watch(Cell):
             self.wake_at(max(self.ending + self.clear, moment + 1))
 
     def used(self, moment: int) -> Used:
-        """Waste from ``since`` to ``moment``."""
+        """Waste from ``since`` to ``moment``; of what is over, until it proves to be, up to its end."""
+        if self.ending and self.waste:
+            return Used(*self.waste)
         if self.condition.spent is not None:
             return self.condition.spent(self.since, moment)
         if self.meter is None or not self.mark or self.wasted is None:
@@ -111,7 +114,12 @@ class Watch(Cell):
         head = self.condition.head
         self.excess = None if head is None else (0.0, head())
         self.share = self.condition.share() if self.condition.share is not None else 1.0
-        self.mark = () if self.meter is None else self.meter.mark(moment)
+        if self.meter is None:
+            self.mark = ()
+        elif self.wasted == "kwh" and began is None:
+            self.mark = self.meter.mark_of_beginning(moment, self.condition.test)
+        else:
+            self.mark = self.meter.mark(moment)
 
     def _book(self, moment: int) -> None:
         """A share that changes while it runs: book what was used at the old one."""
@@ -143,6 +151,7 @@ class Watch(Cell):
         self.unknown_since = 0
         if self.phase == FIRING:
             if not self.ending:
+                self.waste = tuple(self.used(moment)) if self.condition.spent is None else ()
                 self.ending = moment
             # Judged when all that belongs to this moment has been said: the condition may hold again at once.
             self.wake_at(max(self.ending + self.clear, moment))
