@@ -36,6 +36,8 @@ from rules.readings_file import (
 )
 
 _AT_ONCE: Final = 20_000_000  # rows in one stretch, about: 160 MB of values, two weeks of minute data of 1,000 points
+_NOWHERE: Final = -1
+_ROOMS: Final = 100  # tables kept to be used again
 _UNUSED: Final = 3  # references to a table that only the pile, its loop and the count itself know
 _NAMES_KEPT: Final = 4_000_000  # bytes that names or instants of a row group may take as stored, to be compared
 _RUNS: Final = 50  # rows one series must have in a run, on average, for runs to be cut out as they are
@@ -111,39 +113,43 @@ def _stretches(reader: _Reader, told: RowsRead | None) -> Iterator[Columns]:
 
 
 class _Pile:
-    """Sheets of a stretch. Those of the same series, one later than the other, become one as they come."""
+    """Sheets of a stretch. Those of the same series, one later than the other, become one as they come.
+
+    ``rows``: how much they hold, as rows of series that share their instants and lie in one piece.
+    """
 
     def __init__(self) -> None:
         self.sheets: list[_Sheet] = []
         self.rows = 0
-        self._room: Table | None = None  # in which the last sheet grows
-        self._rooms: list[Table] = []  # that and the one before
+        self._latest: dict[int, int] = {}  # the place of the last sheet of each series
+        self._growing: dict[int, Table] = {}  # sheets that grow, and the table in which they do
+        self._rooms: list[Table] = []  # those used last
 
     def add(self, sheets: list[_Sheet]) -> int:
         """Take these; how many rows they have."""
-        rows = sum(sheet.values.size for sheet in sheets)
-        self.rows += rows
-        if len(sheets) != 1 or not self._grow(sheets[0]):
-            self.sheets += sheets
-            self._room = None
-        return rows
+        for sheet in sheets:
+            places = {self._latest.get(number, _NOWHERE) for number in sheet.series}
+            grown = len(places) == 1 and _NOWHERE not in places and self._grow(places.pop(), sheet)
+            if not grown:
+                self._latest.update(dict.fromkeys(sheet.series, len(self.sheets)))
+                self.sheets.append(sheet)
+            self.rows += sheet.values.size * (1 if grown or not places - {_NOWHERE} else 2) + 4 * len(sheet.times)
+        return sum(sheet.values.size for sheet in sheets)
 
-    def _grow(self, sheet: _Sheet) -> bool:
-        """Copy ``sheet`` behind the last one, with room for more; False where that cannot be."""
-        if not self.sheets or self.sheets[-1].series != sheet.series:
-            return False
-        last = self.sheets[-1]
+    def _grow(self, place: int, sheet: _Sheet) -> bool:
+        """Copy ``sheet`` behind the one at ``place``, with room for more; False where that cannot be."""
+        last = self.sheets[place]
         held, more = len(last.times), len(sheet.times)
-        if last.times[-1] >= sheet.times[0]:
+        if last.series != sheet.series or last.times[-1] >= sheet.times[0]:
             return False
-        room = self._room
+        room = self._growing.get(place)
         if room is None or room.shape[1] <= held + more:
-            wanted = (len(sheet.series), 1 + held + max(2 * more, _AT_ONCE // len(sheet.series)))
-            room = self._room = self._room_for(wanted)
+            wanted = (len(sheet.series), 1 + held + more * max(3, _AT_ONCE // max(self.rows, 1) + 1))
+            room = self._growing[place] = self._room_for(wanted)
             room[:, 1 : held + 1] = last.values
         room[:, held + 1 : held + more + 1] = sheet.values
         whole = room[:, : held + more + 1]
-        self.sheets[-1] = _Sheet(last.series, np.concatenate((last.times, sheet.times)), whole[:, 1:], whole)
+        self.sheets[place] = _Sheet(last.series, np.concatenate((last.times, sheet.times)), whole[:, 1:], whole)
         return True
 
     def _room_for(self, wanted: tuple[int, int]) -> Table:
@@ -152,7 +158,7 @@ class _Pile:
             if room.shape == wanted and sys.getrefcount(room) == _UNUSED:
                 return room
         room = np.empty(wanted)  # only what is written to takes memory
-        self._rooms = [*self._rooms[-1:], room]
+        self._rooms = [*self._rooms[1 - _ROOMS :], room]
         return room
 
     def before(self, horizon: int) -> list[_Sheet]:
@@ -170,8 +176,9 @@ class _Pile:
             else:
                 ready.append(_Sheet(sheet.series, sheet.times[mask], sheet.values[:, mask]))
                 rest.append(_Sheet(sheet.series, sheet.times[~mask], sheet.values[:, ~mask]))
-        self.sheets, self._room = rest, None
-        self.rows = sum(sheet.values.size for sheet in rest)
+        self.sheets, self._latest, self.rows = [], {}, 0
+        self._growing.clear()
+        self.add(rest)
         return ready
 
 
@@ -182,8 +189,17 @@ def _parts(layout: _Layout, times: Ints, values: Floats) -> list[_Sheet]:
         shared = times[:length].copy()  # so that the rest of them can go
         if (times.reshape(-1, length) == shared).all():
             return [_Sheet(layout.series, shared, values.reshape(-1, length))]
-    spans = zip(layout.series, pairwise(layout.borders), strict=True)
-    return [_Sheet((number,), times[start:end], values[None, start:end]) for number, (start, end) in spans]
+    alike: dict[tuple[int, ...], list[tuple[Ints, list[int], list[Floats]]]] = {}
+    for number, (start, end) in zip(layout.series, pairwise(layout.borders), strict=True):
+        own = times[start:end]
+        near = alike.setdefault((len(own), int(own[0]), int(own[-1])), [])
+        found = next((sheet for sheet in near if np.array_equal(sheet[0], own)), None)
+        if found is None:
+            found = (own.copy(), [], [])
+            near.append(found)
+        found[1].append(number)
+        found[2].append(values[start:end])
+    return [_Sheet(tuple(series), own, np.stack(rows)) for near in alike.values() for own, series, rows in near]
 
 
 class _Reader:
