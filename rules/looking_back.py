@@ -67,9 +67,9 @@ def findings(
     used = _used(watch, episodes, runs, bring)
     condition, found = watch.condition, []
     told = [over.told(signal) for signal in condition.shown if signal.spoken]
-    readings = list(zip(*told, strict=True)) if told else [()] * len(episodes)
+    readings = zip(*told, strict=True) if told else [()] * len(episodes)
     for episode, waste, shown in zip(episodes, used, readings, strict=True):
-        evidence: dict[str, Any] = {"readings": shown, "limits": watch.limits, "presence": None}
+        evidence: dict[str, Any] = {"readings": list(shown), "limits": watch.limits, "presence": None}
         if condition.room is not None or condition.facts is not None or condition.spent is not None:
             bring(episode.over, episode.over_by)
             if condition.spent is not None:

@@ -37,8 +37,6 @@ from rules.readings_file import (
 
 _AT_ONCE: Final = 20_000_000  # rows in one stretch, about: 160 MB of values, two weeks of minute data of 1,000 points
 _NOWHERE: Final = -1
-_ROOMS: Final = 100  # tables kept to be used again
-_UNUSED: Final = 3  # references to a table that only the pile, its loop and the count itself know
 _NAMES_KEPT: Final = 4_000_000  # bytes that names or instants of a row group may take as stored, to be compared
 _RUNS: Final = 50  # rows one series must have in a run, on average, for runs to be cut out as they are
 
@@ -123,7 +121,7 @@ class _Pile:
         self.rows = 0
         self._latest: dict[int, int] = {}  # the place of the last sheet of each series
         self._growing: dict[int, Table] = {}  # sheets that grow, and the table in which they do
-        self._rooms: list[Table] = []  # those used last
+        self._rooms: list[Table] = []  # those made last, as many as may be kept to be used again
 
     def add(self, sheets: list[_Sheet]) -> int:
         """Take these; how many rows they have."""
@@ -154,11 +152,15 @@ class _Pile:
 
     def _room_for(self, wanted: tuple[int, int]) -> Table:
         """A table of that size: one that nobody looks at any longer, as fresh memory costs more than reading."""
-        for room in self._rooms:
-            if room.shape == wanted and sys.getrefcount(room) == _UNUSED:
+        probe = np.empty((1, 1))  # known to nobody else
+        *rooms, unused = [sys.getrefcount(room) for room in [*self._rooms, probe]]
+        for room, references in zip(self._rooms, rooms, strict=True):
+            if room.shape == wanted and references == unused:
                 return room
         room = np.empty(wanted)  # only what is written to takes memory
-        self._rooms = [*self._rooms[1 - _ROOMS :], room]
+        self._rooms.append(room)
+        while len(self._rooms) > 1 and sum(room.size for room in self._rooms) > 1.5 * _AT_ONCE:
+            del self._rooms[0]
         return room
 
     def before(self, horizon: int) -> list[_Sheet]:

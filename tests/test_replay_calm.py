@@ -16,7 +16,7 @@ from building.site import Site, build_site
 from rules import calm
 from rules.catalogue import CATALOGUE, check_rules
 from rules.columns import find
-from rules.engine import RuleEngine
+from rules.engine import Finding, RuleEngine
 from rules.readings_file import Columns, Series, between, readings_of
 from rules.replay import replay
 
@@ -70,21 +70,28 @@ HAND = {
 COUNTED = {("lamps", "energy_import"), ("main", "energy_import"), ("ac", "energy_import")}
 
 
-def site(rules: str) -> Site:
-    return build_site(parse_document((SITE + "rules:\n" + rules).encode(), "devices.yaml"), [check_rules])
+def site(rules: str, zone: str = "Asia/Shanghai") -> Site:
+    text = SITE.replace("Asia/Shanghai", zone) + "rules:\n" + rules
+    return build_site(parse_document(text.encode(), "devices.yaml"), [check_rules])
 
 
 SITES = [site(HASTY), site("  meter_silent: {periods: 2}\n")]
+TURNS = [
+    (SITES[0], 1_790_618_400_000),  # 2026-09-29 02:00 in Shanghai; the cooling season ends with the month
+    (SITES[1], 1_794_592_800_000),  # 2026-11-14 02:00; the next day heating begins
+    (site(HASTY, "Europe/Berlin"), 1_774_573_200_000),  # 2026-03-27 02:00 in Berlin; summer time begins on the 29th
+    (site(HASTY, "Europe/Berlin"), 1_792_713_600_000),  # 2026-10-23 02:00; it ends on the 25th
+]
 
 
-def stream(seed: int, days: float, restless: float, flaws: int) -> Columns:
+def stream(seed: int, days: float, restless: float, flaws: int, start: int = START) -> Columns:
     """Each series holds its value for a while and then draws another; ``flaws`` gaps or bad values are put in."""
     draw = np.random.default_rng(seed)
     count = int(days * 86_400_000 / EVERY)
     columns: dict[tuple[str, str], Series] = {}
     delay = {device: int(draw.choice([0, 0, 0, 60_000])) for device in sorted({device for device, _ in HAND})}
     for key in sorted({*HAND, *COUNTED}):
-        times = START + delay[key[0]] + EVERY * np.arange(count)
+        times = start + delay[key[0]] + EVERY * np.arange(count)
         if key in COUNTED:
             values = np.round(np.cumsum(draw.random(count) * 0.05), 2)
             if draw.random() < 0.2:
@@ -141,6 +148,35 @@ def test_regular_columns_cut_into_stretches_give_the_same_findings(
         for found in find(memory, between(columns, start, end)):
             parted += found
     assert sorted(parted, key=_order) == sorted(whole, key=_order)
+
+
+@settings(max_examples=12, deadline=None)
+@given(STREAMS, st.lists(st.floats(0, 1), max_size=3))
+def test_where_only_ends_are_told_they_are_the_same(given: tuple[int, float, float, int], cuts: list[float]) -> None:
+    columns = stream(*given)
+    last = max(int(series.times[-1]) for series in columns.values())
+    edges = [None, *sorted({START + round(cut * (last - START)) for cut in cuts}), None]
+    told = [f for found in find(RuleEngine(SITES[1]).new_memory(), columns) for f in found]
+    memory = RuleEngine(SITES[1]).new_memory()
+    ends = []
+    for start, end in pairwise(edges):
+        for found in find(memory, between(columns, start, end), ends_only=True):
+            ends += found
+    assert _last_words(ends) == _last_words(told)
+
+
+def _last_words(findings: list[Finding]) -> dict[tuple[str, str, int], Finding]:
+    return {(finding.rule, finding.device, finding.since): finding for finding in findings}
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(TURNS), st.sampled_from([0.01, 0.1]))
+def test_neither_the_turn_of_a_season_nor_of_summer_time_makes_a_difference(
+    seed: int, turn: tuple[Site, int], restless: float
+) -> None:
+    place, start = turn
+    columns = stream(seed, 5, restless, 0, start)
+    assert replay(place, columns).alerts == replay(place, readings_of(columns)).alerts
 
 
 def _order(finding: object) -> str:
