@@ -83,7 +83,7 @@ class Watch(Cell):
 
     def used(self, moment: int) -> Used:
         """Waste from ``since`` to ``moment``; of what is over, until it proves to be, up to its end."""
-        if self.ending and self.waste:
+        if self.waste and 0 < self.ending <= moment:
             return Used(*self.waste)
         if self.condition.spent is not None:
             return self.condition.spent(self.since, moment)
