@@ -41,6 +41,7 @@ from collector.storing.lines import LineEncoder
 from collector.storing.service import Storing
 from collector.storing.stored import StoredReadings
 from collector.stream import Stream
+from greenwarden.heap import share_one_heap
 
 START = 1_782_835_200_000
 PERIOD = 120_000
@@ -232,6 +233,7 @@ def held(folder: Path, minutes: float) -> None:
 
 async def feed(minutes: float, url: str, folder: Path) -> None:
     """The child: 1,000 meters, each ten times a second, a tenth of them every 10 ms."""
+    share_one_heap()  # as ``greenwarden run`` does
     devices = tuple(Device(id=meter, kind="electricity", circuit="other") for meter in METERS)
     store = StoreSettings(influxdb=InfluxSettings(url=url, database="energy"))
     clock, stream, made, highest = SystemClock(), Stream(), 0, 0
