@@ -42,6 +42,13 @@ class Moments:
         values = run.values[places]
         return Seen(run.times[places], values, values if run.total is None else run.total[places])
 
+    def turned(self, signal: Signal) -> Ints:
+        """Numbers of those at which ``signal`` said something that differs to some rule."""
+        run = self._runs.get(signal)
+        if run is None:
+            return np.empty(0, np.int64)
+        return np.flatnonzero((self.seen(signal).heard == self.moments) & np.isin(self.moments, run.times[run.events]))
+
     def told(self, signal: Signal) -> list[dict[str, Any]]:
         """The reading of ``signal`` as evidence shows it, at each of them."""
         run, seen = self._runs.get(signal), self.seen(signal)
@@ -64,7 +71,7 @@ def findings(
 ) -> list[Finding]:
     """What ``watch`` says of ``episodes``. ``bring(moment, rank)``: all that it looks at, as it was then."""
     over = Moments(runs, np.array([e.over for e in episodes]), np.array([e.over_by for e in episodes]))
-    used = _used(watch, episodes, runs, bring)
+    used = _used(watch, episodes, runs, over, bring)
     condition, found = watch.condition, []
     told = [over.told(signal) for signal in condition.shown if signal.spoken]
     readings = zip(*told, strict=True) if told else [()] * len(episodes)
@@ -87,7 +94,11 @@ def findings(
 
 
 def _used(
-    watch: Watch, episodes: Sequence[Episode], runs: Mapping[Signal, Run], bring: Callable[[int, int], None]
+    watch: Watch,
+    episodes: Sequence[Episode],
+    runs: Mapping[Signal, Run],
+    over: Moments,
+    bring: Callable[[int, int], None],
 ) -> list[Used]:
     """Waste of each from its beginning to its end; nothing after it, while that was not yet certain."""
     meter, wasted, condition = watch.meter, watch.wasted, watch.condition
@@ -96,12 +107,13 @@ def _used(
     begun = Moments(runs, np.array([e.since for e in episodes]), np.array([e.began_by for e in episodes]))
     marks = meter.marks(begun.moments, begun.seen)
     if wasted == "kwh":
-        spoke = np.flatnonzero(begun.seen(meter.power).heard == begun.moments)
-        for number in spoke.tolist():  # the power may have shown that it began
+        for number in begun.turned(meter.power).tolist():  # the power may have shown that it began
             since, began_by = episodes[number].since, episodes[number].began_by
             bring(since, began_by)
-            marks[number] = meter.mark_of_beginning(since, condition.test)
-    ended = Moments(runs, np.array([e.ended for e in episodes]), np.array([e.ended_by for e in episodes]))
+            marks[number] = meter.from_halfway(marks[number], since, condition.test)
+    ended = over
+    if watch.clear:
+        ended = Moments(runs, np.array([e.ended for e in episodes]), np.array([e.ended_by for e in episodes]))
     return [
         meter.waste_between(mark, here, wasted, None, 1.0, None)
         for mark, here in zip(marks, meter.marks(ended.moments, ended.seen), strict=True)

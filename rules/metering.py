@@ -72,14 +72,20 @@ class Meter:
         two: halfway, as far as anybody knows. So half a period at the new power counts, and never more than what the
         integral straight between the two readings holds.
         """
-        mark, power = self.mark(moment), self._power
+        return self.from_halfway(self.mark(moment), moment, test)
+
+    def from_halfway(self, mark: tuple[float, ...], moment: int, test: Callable[[], bool | None]) -> tuple[float, ...]:
+        """The same from ``mark``, which is that of ``moment``, the present."""
+        power = self._power
         turned = power.turned(moment) if power.summed == TRAPEZIUM else None
         if turned is None:
             return mark
         before, was = turned
-        value = float(power.value)
         if not _would_fail(power, was, test):
             return mark
+        if self._memory.history is not None:
+            self._memory.history.catch_up(power, moment)
+        value = float(power.value)
         half = (moment - before) // 2
         head = max(0.0, min(value * half, (was + value) * 0.5 * (moment - before)))
         return (mark[0] - half, mark[1] - head, mark[2] - half, mark[3] - head / 3.6e9, *mark[4:])
