@@ -9,9 +9,8 @@ reading by reading, to the last bit. Zones with gaps, flaws or sensors in doubt 
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 
@@ -26,6 +25,7 @@ from rules.maintenance import Still
 from rules.memory import Memory
 from rules.presence import NEVER_AFTER, Room, Witness
 from rules.readings_file import Ints
+from rules.runs import Run
 from rules.timelines import (
     FIRST_DEVICE,
     WAITING,
@@ -35,6 +35,7 @@ from rules.timelines import (
     Line,
     Moves,
     RoomLine,
+    SignalLine,
     StillLine,
     edges_of,
     seen_throughout,
@@ -44,64 +45,12 @@ from rules.turning import all_keys, turning, worth_hearing
 from rules.watching import QUIET, Watch
 from rules.zones import Plan, Zone
 
-if TYPE_CHECKING:
-    from rules.columns import ColumnHistory
-    from rules.runs import Run
-
 _BY_BAND: Final = frozenset(
     ("lights_left_on", "lights_in_daylight", "aircon_unoccupied", "aircon_setpoint", "aircon_room_temperature",
      "equipment_left_on", "standby_load", "high_power_appliance")
 )  # fmt: skip
 """Rules whose conditions look at nothing but the band in which a number lies, setpoints apart, and the temperature of
 a unit in auto; what a site's own rule looks at is not known, so there every number that came up is its own case."""
-
-
-class SignalLine:
-    """A signal's bands over a stretch: the numbers with which it entered each."""
-
-    def __init__(self, signal: Signal, run: Run, turns: int) -> None:
-        self.signal, self.worded, self._cuts = signal, run.worded, run.cuts
-        places = run.events
-        self.keys = run.times[places] * turns + (run.rank + FIRST_DEVICE)
-        self.values = run.values[places]
-        first: float = run.values[0] if run.worded else signal.number
-        self.numbers = np.concatenate((np.array([first]), self.values))
-        self._keys: list[int] = self.keys.tolist()
-        self._lines: dict[bool, Line] = {}
-
-    def line(self, exact: bool) -> Line:
-        """Coded by number where ``exact``, else by band."""
-        if exact not in self._lines:
-            if exact or self.worded or self.signal.each:
-                seen, codes = np.unique(self.numbers, return_inverse=True)
-            else:
-                bands = self._cuts.searchsorted(self.numbers, "right")
-                inside = np.full(len(self._cuts) + 1, np.nan)  # a number of each band that comes up
-                inside[bands] = self.numbers
-                up = inside == inside
-                seen, codes = inside[up], (np.add.accumulate(up) - 1)[bands]
-            shown = seen.tolist()
-            self._lines[exact] = Line(self.keys, codes, lambda code: self._show(shown[code]))
-        return self._lines[exact]
-
-    def _show(self, number: float) -> None:
-        if self.worded:
-            self.signal.value = MODES[int(number)]
-        else:
-            self.signal.number = number
-
-    def bring(self, key: int) -> None:
-        self._show(float(self.numbers[bisect_right(self._keys, key)]))
-
-    def forget(self) -> None:
-        self._lines.clear()
-
-    def settle(self) -> None:
-        """The signal as after its last reading."""
-        if len(self.values):
-            value = self.signal.value
-            self.signal.settle(value if self.worded else float(self.values[-1]))
-            self.signal.value = value
 
 
 class Call(Cell):
@@ -120,10 +69,21 @@ class Call(Cell):
         self.cell.hear(moment)
 
 
+class Told(Protocol):
+    """What is asked of the readings that lie in columns."""
+
+    @property
+    def only_ends(self) -> bool:
+        """Whether what ends in the same stretch need not be said when it is raised."""
+
+    def spoken_until(self, signal: Signal) -> int:
+        """Last instant of the stretch of readings, none of them stale, in which ``signal`` now stands."""
+
+
 class Calm:
     """The calm zones of one stretch of readings, after ``memory.now`` up to ``last``."""
 
-    def __init__(self, memory: Memory, history: ColumnHistory, plan: Plan, runs: Mapping[Signal, Run],
+    def __init__(self, memory: Memory, history: Told, plan: Plan, runs: Mapping[Signal, Run],
                  ranks: Mapping[Track, int], last: int) -> None:  # fmt: skip
         self._memory, self._history, self._runs, self._ranks = memory, history, runs, ranks
         self._plan = plan

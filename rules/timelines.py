@@ -14,13 +14,15 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from rules.cells import NEVER, Cell, Timeline
+from building.quantities import MODES
+from rules.cells import NEVER, Cell, Signal, Timeline
 from rules.clocks import Ticker, Working
 from rules.excess import Excess
 from rules.learning import LampLight, LowLevel
 from rules.maintenance import Still
 from rules.presence import STUCK_AFTER, Room
 from rules.readings_file import Floats, Ints
+from rules.runs import Run
 
 CALENDAR, WAITING, FIRST_DEVICE = 0, 1, 2
 _DAY: Final = 86_400_000
@@ -69,6 +71,54 @@ def edges_of(working: Working, after: int, until: int) -> list[tuple[int, bool]]
         found.append((moment, working.calendar.is_working(moment, working.zone)))
         moment = working.calendar.next_change(moment, working.zone)
     return found
+
+
+class SignalLine:
+    """A signal's bands over a stretch: the numbers with which it entered each."""
+
+    def __init__(self, signal: Signal, run: Run, turns: int) -> None:
+        self.signal, self.worded, self._cuts = signal, run.worded, run.cuts
+        places = run.events
+        self.keys = run.times[places] * turns + (run.rank + FIRST_DEVICE)
+        self.values = run.values[places]
+        first: float = run.values[0] if run.worded else signal.number
+        self.numbers = np.concatenate((np.array([first]), self.values))
+        self._keys: list[int] = self.keys.tolist()
+        self._lines: dict[bool, Line] = {}
+
+    def line(self, exact: bool) -> Line:
+        """Coded by number where ``exact``, else by band."""
+        if exact not in self._lines:
+            if exact or self.worded or self.signal.each:
+                seen, codes = np.unique(self.numbers, return_inverse=True)
+            else:
+                bands = self._cuts.searchsorted(self.numbers, "right")
+                inside = np.full(len(self._cuts) + 1, np.nan)  # a number of each band that comes up
+                inside[bands] = self.numbers
+                up = inside == inside
+                seen, codes = inside[up], (np.add.accumulate(up) - 1)[bands]
+            shown = seen.tolist()
+            self._lines[exact] = Line(self.keys, codes, lambda code: self._show(shown[code]))
+        return self._lines[exact]
+
+    def _show(self, number: float) -> None:
+        if self.worded:
+            self.signal.value = MODES[int(number)]
+        else:
+            self.signal.number = number
+
+    def bring(self, key: int) -> None:
+        self._show(float(self.numbers[bisect_right(self._keys, key)]))
+
+    def forget(self) -> None:
+        self._lines.clear()
+
+    def settle(self) -> None:
+        """The signal as after its last reading."""
+        if len(self.values):
+            value = self.signal.value
+            self.signal.settle(value if self.worded else float(self.values[-1]))
+            self.signal.value = value
 
 
 class RoomLine:
