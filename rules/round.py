@@ -20,7 +20,7 @@ def still_on(site: Site, memory: Memory) -> list[dict[str, Any]]:
         if sort is None or track is None:
             continue
         said = {
-            name: signal.number
+            name: float(signal.value)
             for name, signal in track.signals.items()
             if signal.spoken and not signal.unknown and not isinstance(signal.value, str)
         }

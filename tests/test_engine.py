@@ -12,6 +12,7 @@ from building.errors import InputError
 from building.instants import from_iso
 from building.readings import Reading, no_answer
 from rules.engine import Finding, RuleEngine
+from rules.round import still_on
 from tests.engine_parts import MINUTE, START, calm_stream, in_order, patient_site, site, steady, streams
 
 ENGINE = RuleEngine(site())
@@ -55,6 +56,14 @@ def test_a_calm_building_cut_anywhere_by_restarts_gives_the_same_findings(seed: 
         memory = PATIENT.restore(PATIENT.save(memory))
     found += PATIENT.tick(memory, readings[-1].taken_at)
     assert settled(found) == straight(PATIENT, readings)
+
+
+def test_the_round_names_what_is_on_with_the_value_it_said_last() -> None:
+    place, memory = site(), ENGINE.new_memory()
+    for minute, watts in enumerate((5.0, 80.0, 75.0)):  # 5 to 80 W makes no difference to any rule
+        ENGINE.step(memory, [Reading("ac", START + minute * MINUTE, {"active_power": watts})])
+    (found,) = still_on(place, memory)
+    assert (found["device"], found["quantity"], found["value"]) == ("ac", "active_power", 75.0)
 
 
 def test_a_device_that_says_the_same_is_steady_until_a_value_leaves_its_band_or_it_falls_silent() -> None:
