@@ -97,6 +97,7 @@ class Calm:
         self._quiet: set[Cell] = set()  # whom nobody needs to tell the time
         self._minded: dict[Cell, StillLine] = {}  # those on whose moves others wait
         self._asleep: list[tuple[Cell, list[Cell]]] = []  # who told the time, and whom
+        self._sound: dict[Watch, bool] = {}
         self.signals: set[Signal] = set()
         self.hears: list[tuple[int, Cell]] = []  # keys at which watches must hear, or what reckons for them
         self.episodes: list[tuple[Watch, list[Episode]]] = []  # said when the stretch has come to its end
@@ -119,9 +120,14 @@ class Calm:
             for bring in lines:
                 bring(key)
 
-    def knows(self, watch: Watch) -> bool:
-        """Whether it judges a calm zone."""
-        return watch in self._bring
+    def can_look_back(self, watch: Watch) -> bool:
+        """Whether it judges a calm zone, and its meter, too, can be asked later how it stood within the stretch."""
+        if watch not in self._bring:
+            return False
+        sound = self._sound.get(watch)
+        if sound is None:
+            sound = self._sound[watch] = watch.meter is None or self._are_sound(watch.meter.signals)
+        return sound
 
     def end(self) -> None:
         """All cells as they stand after the stretch."""

@@ -72,7 +72,7 @@ class ColumnHistory:
         if self._held_back is None or self.calm is None or not isinstance(watch, Watch):
             return False
         settled = watch.condition.share is None and watch.condition.spent is None
-        if state == "raised" and settled and self.calm.knows(watch):
+        if state == "raised" and settled and self.calm.can_look_back(watch):
             self._held_back[watch] = (self._moment, self._rank, at)
             return True
         self._held_back.pop(watch, None)

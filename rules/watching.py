@@ -83,8 +83,11 @@ class Watch(Cell):
 
     def used(self, moment: int) -> Used:
         """Waste from ``since`` to ``moment``; of what is over, until it proves to be, up to its end."""
-        if self.waste and 0 < self.ending <= moment:
+        if self.ending and self.waste:
             return Used(*self.waste)
+        return self._used_by(moment)
+
+    def _used_by(self, moment: int) -> Used:
         if self.condition.spent is not None:
             return self.condition.spent(self.since, moment)
         if self.meter is None or not self.mark or self.wasted is None:
@@ -171,10 +174,11 @@ class Watch(Cell):
 
     def tell_found(self, state: str, at: int) -> None:
         """Say it, with waste and evidence as of ``at``."""
+        used = self._used_by(at) if state == "raised" else self.used(at)  # said late, it may have ended meanwhile
         told = max(at, self.raised)  # where the clock was set back, it may end at an hour before it was raised
         self.memory.findings.append(
             Finding(
-                state, self.rule, self.device, self.zone, self.since, self.raised, told, self.used(at),
+                state, self.rule, self.device, self.zone, self.since, self.raised, told, used,
                 self._evidence(at),
             )
         )  # fmt: skip
