@@ -153,10 +153,10 @@ class Device(Frozen):
 
 
 class Tariffs(Frozen):
-    """Prices per kWh (electricity, heat) and per m3 (water, gas, fuel), and the currency they are in."""
+    """Prices per kWh (electricity, heat) and per m3 (water, gas, fuel), and the currency; one not told is unknown."""
 
-    electricity: Annotated[float, Field(ge=0)] = 0.0
-    water: Annotated[float, Field(ge=0)] = 0.0
+    electricity: Annotated[float, Field(ge=0)] | None = None
+    water: Annotated[float, Field(ge=0)] | None = None
     heat: Annotated[float, Field(ge=0)] | None = None
     gas: Annotated[float, Field(ge=0)] | None = None
     fuel: Annotated[float, Field(ge=0)] | None = None

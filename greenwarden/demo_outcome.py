@@ -44,12 +44,14 @@ class Outcome:
         return self.lost == 0 and self.found == len(self.expected) and not self.false_alarms
 
     def waste(self) -> dict[str, Any]:
-        """Waste of all alerts together; stretches that two alerts share count once for each."""
-        total: dict[str, Any] = {"kwh": 0.0, "litres": 0.0, "cost": 0.0, "kgco2": 0.0}
+        """Waste of all alerts together; stretches that two alerts share count once for each; None: known of none."""
+        total: dict[str, Any] = dict.fromkeys(("kwh", "litres", "cost", "kgco2"))
         for alert in self.alerts:
             for key in total:
-                total[key] += alert.waste.get(key) or 0.0
-        return {key: round(value, 3) for key, value in total.items()} | {"currency": self.site.site.tariffs.currency}
+                if alert.waste.get(key) is not None:
+                    total[key] = (total[key] or 0.0) + alert.waste[key]
+        rounded = {key: None if value is None else round(value, 3) for key, value in total.items()}
+        return rounded | {"currency": self.site.site.tariffs.currency}
 
     def to_json(self) -> dict[str, Any]:
         return {

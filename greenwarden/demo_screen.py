@@ -235,8 +235,9 @@ def _amount(kwh: float | None, litres: float | None) -> str:
 
 def _sum_line(outcome: Outcome, zh: bool) -> Text:
     told, waste = outcome.to_json(), outcome.waste()
-    amount = f"{waste['kwh']:.2f} kWh, {waste['litres']:.0f} L, {waste['cost']:.2f} {waste['currency']}"
-    amount += f", {waste['kgco2']:.2f} kgCO2"
+    parts = {"kwh": "{:.2f} kWh", "litres": "{:.0f} L", "cost": "{:.2f} " + waste["currency"], "kgco2": "{:.2f} kgCO2"}
+    known = [form.format(waste[key]) for key, form in parts.items() if waste[key] is not None]
+    amount = ", ".join(known) or "–"
     if zh:
         text = (
             f"读数 {told['readings']}，丢失 {told['lost']}；故障 {told['faults']}，发现 {told['found']}，"

@@ -279,7 +279,11 @@ def _tables(site: Site, told: Bill) -> None:
 
 
 def _cells(item: Item) -> tuple[str, ...]:
-    return (str(item.alerts), f"{item.minutes:.0f}", *(f"{getattr(item, key):.2f}" for key in _KEYS))
+    return (str(item.alerts), f"{item.minutes:.0f}", *(_amount(getattr(item, key)) for key in _KEYS))
+
+
+def _amount(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
 
 
 def _word(site: Site, zh: str, en: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any, Final
 
+from building.money import price
 from building.site import Device, Site
 from rules.alerts import Alert
 from rules.catalogue import CATALOGUE
@@ -44,6 +45,7 @@ class RuleScore:
     unseen: list[float] = field(default_factory=lambda: [0.0, 0.0])
     cost_true: float = 0.0
     cost_told: float = 0.0
+    priced: bool = True
     estimated: bool = False
     missed_ones: list[Expected] = field(default_factory=list)
     false_ones: list[Alert] = field(default_factory=list)
@@ -68,7 +70,8 @@ class RuleScore:
             "faults": self.faults, "found": self.found, "missed": self.missed, "false": self.false,
             "precision": _short(self.precision), "recall": _short(self.recall),
             "median_delay_s": round(median(self.delays) / 1000, 1) if self.delays else None,
-            "cost_true": round(self.cost_true, 4), "cost_told": round(self.cost_told, 4),
+            "cost_true": round(self.cost_true, 4) if self.priced else None,
+            "cost_told": round(self.cost_told, 4) if self.priced else None,
         }  # fmt: skip
 
 
@@ -111,8 +114,9 @@ def _book(site: Site, one: Expected, alerts: Iterable[Alert], own: RuleScore, st
     own.late.append(raised - one.since - one.after - _period(site, one, start))
     if one.kwh is None or one.litres is None or one.ended is None or one.ended + _SLACK > now:
         return
-    tariffs = site.site.tariffs
-    own.cost_true += one.kwh * tariffs.electricity + one.litres / 1000 * tariffs.water
+    cost = price(site.site, kwh=one.kwh or None, litres=one.litres or None).cost
+    own.priced &= cost is not None or not (one.kwh or one.litres)
+    own.cost_true += cost or 0.0
     for alert in fitting:
         own.cost_told += alert.waste.get("cost") or 0.0
         own.estimated |= one.rule in _ESTIMATED

@@ -290,8 +290,8 @@ def _tables(site: Site, wish: Wish, played: Played, scores: Mapping[str, RuleSco
     rows = [
         (
             rule, own.faults, own.found, own.missed, own.false, _share(own.precision), _share(own.recall),
-            f"{median(own.delays) / 1000:.0f} s" if own.delays else "–", f"{own.cost_true:.2f}",
-            f"{own.cost_told:.2f}{'~' if own.estimated else ''}",
+            f"{median(own.delays) / 1000:.0f} s" if own.delays else "–", f"{own.cost_true:.2f}" if own.priced else "–",
+            f"{own.cost_told:.2f}{'~' if own.estimated else ''}" if own.priced else "–",
         )
         for rule, own in scores.items()
     ]  # fmt: skip

@@ -22,23 +22,28 @@ _STEP: Final = 1000  # ms, the shortest time between two looks of the dispatcher
 
 @dataclass
 class Item:
-    """One line of the bill. Energy in kWh, water in litres, ``cost`` in the site's currency, ``kgco2`` in kg."""
+    """One line of the bill. Energy in kWh, water in litres, ``cost`` in the site's currency, ``kgco2`` in kg.
+
+    A sum is of the alerts of which it is known, and None where it is known of none.
+    """
 
     alerts: int = 0
     minutes: float = 0.0
-    kwh: float = 0.0
-    litres: float = 0.0
-    cost: float = 0.0
-    kgco2: float = 0.0
+    kwh: float | None = None
+    litres: float | None = None
+    cost: float | None = None
+    kgco2: float | None = None
 
     def add(self, alert: Alert, last: int) -> None:
         self.alerts += 1
         self.minutes += ((last if alert.ended is None else alert.ended) - alert.since) / MINUTE
         for key in ("kwh", "litres", "cost", "kgco2"):
-            setattr(self, key, getattr(self, key) + (alert.waste.get(key) or 0.0))
+            known = alert.waste.get(key)
+            if known is not None:
+                setattr(self, key, (getattr(self, key) or 0.0) + known)
 
     def as_dict(self) -> dict[str, Any]:
-        return {name: round(value, 4) for name, value in asdict(self).items()}
+        return {name: None if value is None else round(value, 4) for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True)
@@ -110,6 +115,6 @@ class Difference:
 
 def difference(before: Item, after: Item) -> Difference:
     """``after`` against ``before``."""
-    key = next((key for key in ("cost", "kwh", "litres") if getattr(before, key) > 0), None)
-    kept = None if key is None else getattr(after, key) / getattr(before, key)
+    key = next((key for key in ("cost", "kwh", "litres") if getattr(before, key)), None)
+    kept = None if key is None else (getattr(after, key) or 0.0) / getattr(before, key)
     return Difference(after.alerts - before.alerts, kept)

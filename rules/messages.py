@@ -56,14 +56,15 @@ def _span(milliseconds: int, language: str) -> str:
 
 
 def _cost(waste: Waste, language: str, *, estimated: bool) -> str:
-    if waste.cost is None:
+    if waste.kwh is None and waste.litres is None:
         return ""
     parts = []
     if waste.kwh is not None:
         parts.append(f"{waste.kwh:.2f} kWh")
     if waste.litres is not None:
         parts.append(f"{waste.litres:.0f} L")
-    parts.append(f"{waste.cost:.2f} {waste.currency}")
+    if waste.cost is not None:
+        parts.append(f"{waste.cost:.2f} {waste.currency}")
     if waste.kgco2 is not None:
         parts.append(f"{waste.kgco2:.2f} kgCO2")
     if language == "zh":

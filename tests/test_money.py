@@ -22,3 +22,14 @@ def test_water_is_priced_per_cubic_metre_and_has_no_factor_of_carbon() -> None:
 def test_what_is_unknown_stays_unknown_and_nothing_is_free() -> None:
     assert price(SITE) == Waste(None, None, None, "CNY", None)
     assert price(SITE, kwh=0) == Waste(0, None, 0, "CNY", 0)
+
+
+def test_where_the_site_tells_no_price_the_cost_is_unknown_and_the_energy_is_told() -> None:
+    untold = SiteInfo(tariffs=Tariffs(water=4.10))
+    assert price(untold, kwh=10) == pytest.approx(Waste(10, None, None, "CNY", 5.306))
+    assert price(untold, kwh=10, litres=500).cost is None
+    assert price(untold, litres=500).cost == pytest.approx(2.05)
+
+
+def test_a_price_of_nothing_is_a_price() -> None:
+    assert price(SiteInfo(tariffs=Tariffs(electricity=0)), kwh=10).cost == 0

@@ -79,6 +79,24 @@ def test_the_bill_adds_up_by_rule_and_by_department(folder: Path) -> None:
     assert "finance" in told["departments"]
 
 
+def test_what_is_known_of_no_alert_is_null_in_the_bill_and_a_dash_for_people(folder: Path) -> None:
+    unpriced = SITE.replace(", tariffs: {electricity: 1.0}", "").replace(", rated_power: 60", "")
+    (folder / "devices.yaml").write_text(unpriced, encoding="utf-8")
+    total = summary(folder)["total"]
+    assert total["alerts"] == 2
+    assert [total[key] for key in ("kwh", "litres", "cost", "kgco2")] == [None, None, None, None]
+    (line,) = (line for line in run(folder).stdout.splitlines() if "total" in line)
+    assert line.split()[-4:] == ["–", "–", "–", "–"]
+
+
+def test_energy_without_a_price_is_told_without_money(folder: Path) -> None:
+    site = build_site(parse_document(SITE.replace(", tariffs: {electricity: 1.0}", "").encode(), "devices.yaml"))
+    (first, *_) = replay(site, open_readings(folder / "r.csv", site)).alerts
+    assert first.waste["kwh"] > 0
+    assert first.waste["cost"] is None
+    assert f"about {first.waste['kwh']:.2f} kWh, {first.waste['kgco2']:.2f} kgCO2." in first.text
+
+
 def test_a_range_holds_its_start_and_not_its_end(folder: Path) -> None:
     told = summary(folder, "--from", "2026-07-01T19:00", "--to", "2026-07-01T19:50")
     assert (told["first"], told["last"]) == ("2026-07-01T19:00:00+08:00", "2026-07-01T19:49:00+08:00")
