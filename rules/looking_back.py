@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from building.quantities import MODES
-from rules.cells import Signal
+from rules.cells import TRAPEZIUM, Signal
 from rules.episodes import Episode
 from rules.findings import Finding, Used
-from rules.metering import Seen
-from rules.presence import presence
+from rules.metering import Meter, Seen
+from rules.presence import Room, presence
 from rules.readings_file import Ints
 from rules.runs import Run
 from rules.watching import Watch
@@ -35,19 +35,37 @@ class Moments:
         run = self._runs.get(signal)
         if run is None:
             return Seen(signal.heard, signal.value, signal.total)
+        places = self._places_of(run)
+        values = run.values[places]
+        return Seen(run.times[places], values, values if run.total is None else run.total[places])
+
+    def _places_of(self, run: Run) -> Ints:
         key = (id(run.instants), run.rank)
         places = self._places.get(key)
         if places is None:
             places = self._places[key] = run.instants.places(self.moments, run.rank <= self._ranks)
-        values = run.values[places]
-        return Seen(run.times[places], values, values if run.total is None else run.total[places])
+        return places
 
     def turned(self, signal: Signal) -> Ints:
         """Numbers of those at which ``signal`` said something that differs to some rule."""
         run = self._runs.get(signal)
-        if run is None:
+        if run is None or not len(run.events):
             return np.empty(0, np.int64)
-        return np.flatnonzero((self.seen(signal).heard == self.moments) & np.isin(self.moments, run.times[run.events]))
+        places = self._places_of(run)
+        following = np.minimum(run.events.searchsorted(places), len(run.events) - 1)
+        return np.flatnonzero((run.events[following] == places) & (run.times[places] == self.moments))
+
+    def is_by(self, signal: Signal, rank: int) -> bool:
+        """Whether ``rank`` is that of the device of ``signal``, which speaks."""
+        return self._runs[signal].rank == rank
+
+    def steps(self, signal: Signal, numbers: Ints) -> list[tuple[int, float, float]]:
+        """At each of ``numbers``, at which it turned: when ``signal`` had spoken before, its value then and now."""
+        run = self._runs[signal]
+        places = self._places_of(run)[numbers]
+        before = np.maximum(places - 1, 0)
+        columns = (run.times[before], run.values[before], run.values[places])
+        return list(zip(*(column.tolist() for column in columns), strict=True))
 
     def told(self, signal: Signal) -> list[dict[str, Any]]:
         """The reading of ``signal`` as evidence shows it, at each of them."""
@@ -107,10 +125,7 @@ def _used(
     begun = Moments(runs, np.array([e.since for e in episodes]), np.array([e.began_by for e in episodes]))
     marks = meter.marks(begun.moments, begun.seen)
     if wasted == "kwh":
-        for number in begun.turned(meter.power).tolist():  # the power may have shown that it began
-            since, began_by = episodes[number].since, episodes[number].began_by
-            bring(since, began_by)
-            marks[number] = meter.from_halfway(marks[number], since, condition.test)
+        _put_back(watch, meter, marks, begun, episodes, bring)
     ended = over
     if watch.clear:
         ended = Moments(runs, np.array([e.ended for e in episodes]), np.array([e.ended_by for e in episodes]))
@@ -118,3 +133,36 @@ def _used(
         meter.waste_between(mark, here, wasted, None, 1.0, None)
         for mark, here in zip(marks, meter.marks(ended.moments, ended.seen), strict=True)
     ]
+
+
+def _put_back(
+    watch: Watch,
+    meter: Meter,
+    marks: list[tuple[float, ...]],
+    begun: Moments,
+    episodes: Sequence[Episode],
+    bring: Callable[[int, int], None],
+) -> None:
+    """Where the power has shown that it began: mark the beginning halfway from the reading before."""
+    power = meter.power
+    turned = begun.turned(power)
+    if power.summed != TRAPEZIUM or not len(turned):
+        return
+    others = _beside(watch, power)
+    busy = None if others is None else {number for other in others for number in begun.turned(other).tolist()}
+    for number, step in zip(turned.tolist(), begun.steps(power, turned), strict=True):
+        since = episodes[number].since
+        if busy is not None and number not in busy and begun.is_by(power, episodes[number].began_by):
+            marks[number] = meter.halfway(marks[number], since, *step)  # nothing else has changed: it did not hold yet
+        else:
+            bring(since, episodes[number].began_by)
+            marks[number] = meter.from_halfway(marks[number], since, watch.condition.test)
+
+
+def _beside(watch: Watch, power: Signal) -> list[Signal] | None:
+    """What else the condition looks at that may change with a reading of ``power``; None where that is not so plain."""
+    inputs = watch.condition.inputs
+    rooms = [room for room in (*inputs, watch.condition.room) if isinstance(room, Room)]
+    if power not in inputs or any(source.track is power.track for room in rooms for source in room.sources):
+        return None
+    return [cell for cell in inputs if isinstance(cell, Signal) and cell.track is power.track and cell is not power]

@@ -85,7 +85,11 @@ class Meter:
             return mark
         if self._memory.history is not None:
             self._memory.history.catch_up(power, moment)
-        value = float(power.value)
+        return self.halfway(mark, moment, before, was, float(power.value))
+
+    @staticmethod
+    def halfway(mark: tuple[float, ...], moment: int, before: int, was: float, value: float) -> tuple[float, ...]:
+        """The same where the power was ``was`` at ``before`` and is ``value`` at ``moment``."""
         half = (moment - before) // 2
         head = max(0.0, min(value * half, (was + value) * 0.5 * (moment - before)))
         return (mark[0] - half, mark[1] - head, mark[2] - half, mark[3] - head / 3.6e9, *mark[4:])
