@@ -4,61 +4,177 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
 from building.errors import InputError
 from building.instants import to_iso
-from building.money import price
+from building.money import Waste, price
 from building.site import Site
 from rules import messages
 from rules.catalogue import Rule, is_known, rule_of
 from rules.engine import Finding, Memory, RuleEngine, Used
 from rules.life import Answer, Mark, Silence, checked, lapsed, marked, state_of
 
+_PACK: Final = msgspec.msgpack.Encoder().encode
+_UNPACK: Final = msgspec.msgpack.Decoder().decode
 
-class Alert(msgspec.Struct, frozen=True):
-    """One stretch of waste: a rule on a device since a moment. Instants are ms; a new object at every change."""
 
-    id: str
-    rule: str
-    site: str
+class _About(NamedTuple):
+    """What all alerts of one rule on one subject share."""
+
+    site: Site
+    rule: Rule
+    subject: str  # a device, or a department
     zone: str | None
+    limits: Mapping[str, float]
+    shown_limits: Mapping[str, Any]
+    title: str
+    policy: str
     department: str | None
-    device: str | None  # None when it is about a department
-    severity: str
+    device: str | None
+
+
+class Alert(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """One stretch of waste: a rule on a device since a moment. Instants are ms; a new object at every change.
+
+    A year of a large site brings hundreds of thousands: only what is its own is kept, in few bytes, and the words are
+    made when they are asked for.
+    """
+
+    about: _About
     state: str  # firing, acknowledged, silenced, resolved
     since: int
     raised: int
-    ended: int | None
+    at: int  # up to when ``used`` counts
     used: Used
-    evidence: Mapping[str, Any]
-    title: str
-    text: str
-    policy: str
-    waste: Mapping[str, Any]
-    times: Mapping[str, str | None]  # since, raised, ended as ISO 8601 with the site's offset
+    told: bytes  # what the finding had as evidence, but the limits
+    said: Mapping[str, Any] | None = None  # what else the evidence holds: the answer of a person, what was saved
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Alert) and self._own() == other._own() and self.to_json() == other.to_json()
+
+    __hash__ = None  # type: ignore[assignment]  # its evidence is no key
+
+    def _own(self) -> tuple[object, ...]:
+        return self.since, self.raised, self.ended, self.used
+
+    @property
+    def id(self) -> str:
+        return ident(self.site, self.rule, self.about.subject, self.since)
+
+    @property
+    def rule(self) -> str:
+        return self.about.rule.name
+
+    @property
+    def site(self) -> str:
+        return self.about.site.site.name
+
+    @property
+    def zone(self) -> str | None:
+        return self.about.zone
+
+    @property
+    def department(self) -> str | None:
+        return self.about.department
+
+    @property
+    def device(self) -> str | None:
+        """None when it is about a department."""
+        return self.about.device
+
+    @property
+    def severity(self) -> str:
+        return self.about.rule.severity
+
+    @property
+    def ended(self) -> int | None:
+        return self.at if self.state == "resolved" else None
+
+    @property
+    def evidence(self) -> dict[str, Any]:
+        """With instants as ISO 8601 and limits as people write them."""
+        tz, (readings, presence, facts) = self.about.site.site.tz, _UNPACK(self.told)
+        for reading in readings:
+            reading["time"] = to_iso(reading["time"], tz)
+        if presence is not None and presence["last_sign"] is not None:
+            presence["last_sign"] = to_iso(presence["last_sign"], tz)
+        evidence = {"readings": readings, "limits": self.about.shown_limits, "presence": presence}
+        if facts:
+            evidence["facts"] = facts
+        evidence["estimated"] = self.used.estimated
+        return evidence if self.said is None else {**evidence, **self.said}
+
+    @property
+    def title(self) -> str:
+        return self.about.title
+
+    @property
+    def text(self) -> str:
+        return self._text(to_iso(self.since, self.about.site.site.tz), self._price())
+
+    @property
+    def policy(self) -> str:
+        return self.about.policy
+
+    @property
+    def waste(self) -> dict[str, Any]:
+        return _rounded(self._price())
+
+    @property
+    def times(self) -> dict[str, str | None]:
+        """since, raised, ended as ISO 8601 with the site's offset"""
+        tz, ended = self.about.site.site.tz, self.ended
+        return {
+            "since": to_iso(self.since, tz),
+            "raised": to_iso(self.raised, tz),
+            "ended": None if ended is None else to_iso(ended, tz),
+        }
 
     def to_json(self) -> dict[str, Any]:
         """The object that the store, ``replay``, webhooks and the alert page share."""
+        about, times, price = self.about, self.times, self._price()
+        assert times["since"] is not None
         return {
             "id": self.id,
-            "rule": self.rule,
-            "site": self.site,
-            "zone": self.zone,
-            "department": self.department,
-            "device": self.device,
-            "severity": self.severity,
+            "rule": about.rule.name,
+            "site": about.site.site.name,
+            "zone": about.zone,
+            "department": about.department,
+            "device": about.device,
+            "severity": about.rule.severity,
             "state": self.state,
-            **self.times,
-            "waste": dict(self.waste),
-            "evidence": dict(self.evidence),
-            "title": self.title,
-            "text": self.text,
-            "policy": self.policy,
+            **times,
+            "waste": _rounded(price),
+            "evidence": self.evidence,
+            "title": about.title,
+            "text": self._text(times["since"], price),
+            "policy": about.policy,
         }
+
+    def saying(self, name: str, what: Any) -> Alert:
+        """The same with ``what`` under ``name`` of its evidence."""
+        return replace(self, said={**(self.said or {}), name: what})
+
+    def _price(self) -> Waste:
+        return price(self.about.site.site, kwh=self.used.kwh, litres=self.used.litres)
+
+    def _text(self, since: str, waste: Waste) -> str:
+        about = self.about
+        over = self.state == "resolved"
+
+        def evidence() -> Mapping[str, Any]:
+            readings, presence, facts = _UNPACK(self.told)
+            known = {"readings": readings, "limits": about.limits, "presence": presence}
+            return known if facts is None else known | {"facts": facts}
+
+        return messages.text(
+            about.site.site.language, about.rule, None if over else evidence(), since, self.at - self.since, waste,
+            estimated=self.used.estimated,
+        )  # fmt: skip
 
 
 def ident(site: str, rule: str, subject: str, since: int) -> str:
@@ -191,7 +307,7 @@ class AlertDesk:
         tz = self._site.site.tz
         said = {"state": mark.state, "by": mark.by, "at": to_iso(mark.at, tz), "reason": mark.reason, "why": mark.why}
         said["until"] = "" if mark.until is None else to_iso(mark.until, tz)
-        return replace(alert, evidence={**alert.evidence, "answer": said})
+        return alert.saying("answer", said)
 
     def _silence_over(self, finding: Finding) -> Silence | None:
         """The silence that an alert to come falls under."""
@@ -200,18 +316,6 @@ class AlertDesk:
         alert = self._scribe.alert(finding)
         fitting = (silence for silence in self.silences if _fits(alert, silence.fitting))
         return next((silence for silence in fitting if not lapsed(silence.mark, finding.at)), None)
-
-
-class _About(NamedTuple):
-    """What all alerts of one rule on one subject share."""
-
-    rule: Rule
-    limits: Mapping[str, float]
-    shown_limits: Mapping[str, Any]
-    title: str
-    policy: str
-    department: str | None
-    device: str | None
 
 
 class Scribe:
@@ -223,49 +327,28 @@ class Scribe:
 
     def alert(self, finding: Finding, state: str = "") -> Alert:
         """What ``finding`` means to people. ``state`` where it is more than firing or resolved."""
-        info, used, about = self._site.site, finding.used, self._of(finding)
-        waste = price(info, kwh=used.kwh, litres=used.litres)
-        tz, since = info.tz, to_iso(finding.since, info.tz)
-        ended = finding.at if finding.state == "resolved" else None
+        evidence = finding.evidence
         return Alert(
-            id=ident(info.name, finding.rule, finding.device, finding.since),
-            rule=finding.rule,
-            site=info.name,
-            zone=finding.zone,
-            department=about.department,
-            device=about.device,
-            severity=about.rule.severity,
-            state=state or ("firing" if ended is None else "resolved"),
-            since=finding.since,
-            raised=finding.raised,
-            ended=ended,
-            used=used,
-            evidence=self._evidence(finding, about),
-            title=about.title,
-            text=messages.text(self._site, about.rule, finding, since, waste),
-            policy=about.policy,
-            waste={
-                "kwh": _rounded(waste.kwh),
-                "litres": _rounded(waste.litres),
-                "cost": _rounded(waste.cost),
-                "currency": waste.currency,
-                "kgco2": _rounded(waste.kgco2),
-            },
-            times={
-                "since": since,
-                "raised": to_iso(finding.raised, tz),
-                "ended": None if ended is None else to_iso(ended, tz),
-            },
+            self._of(finding),
+            "resolved" if finding.state == "resolved" else state or "firing",
+            finding.since,
+            finding.raised,
+            finding.at,
+            finding.used,
+            _PACK((evidence["readings"], evidence["presence"], evidence.get("facts"))),
         )
 
     def _of(self, finding: Finding) -> _About:
         key, limits = (finding.rule, finding.device), finding.evidence["limits"]
         about = self._about.get(key)
-        if about is None or about.limits is not limits:
+        if about is None or about.limits is not limits or about.zone != finding.zone:
             site, rule = self._site, rule_of(self._site, finding.rule)
             device = site.device.get(finding.device)
             about = self._about[key] = _About(
+                site,
                 rule,
+                finding.device,
+                finding.zone,
                 limits,
                 messages.shown_limits(rule, limits),
                 messages.title(site, finding),
@@ -274,21 +357,6 @@ class Scribe:
                 None if device is None else finding.device,
             )
         return about
-
-    def _evidence(self, finding: Finding, about: _About) -> dict[str, Any]:
-        tz, given = self._site.site.tz, finding.evidence
-        presence = given["presence"]
-        if presence is not None and presence["last_sign"] is not None:
-            presence = {**presence, "last_sign": to_iso(presence["last_sign"], tz)}
-        evidence = {
-            "readings": [{**reading, "time": to_iso(reading["time"], tz)} for reading in given["readings"]],
-            "limits": about.shown_limits,
-            "presence": presence,
-        }
-        if given.get("facts"):
-            evidence["facts"] = given["facts"]
-        evidence["estimated"] = finding.used.estimated
-        return evidence
 
 
 def alert_of(site: Site, finding: Finding) -> Alert:
@@ -300,6 +368,13 @@ def _fits(alert: Alert, fitting: Mapping[str, str]) -> bool:
     return all(getattr(alert, key) == value for key, value in fitting.items())
 
 
-def _rounded(value: float | str | None) -> float | str | None:
+def _rounded(waste: Waste) -> dict[str, Any]:
     """To a tenth of a watt-hour, of a litre's thousandth, of a hundredth of a cent: finer than any meter."""
-    return round(value, 4) if isinstance(value, float) else value
+    kwh, litres, cost, currency, kgco2 = waste
+    return {
+        "kwh": None if kwh is None else round(kwh, 4),
+        "litres": None if litres is None else round(litres, 4),
+        "cost": None if cost is None else round(cost, 4),
+        "currency": currency,
+        "kgco2": None if kgco2 is None else round(kgco2, 4),
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -9,6 +10,7 @@ from building.durations import format_duration
 from building.money import Waste
 from building.site import Site
 from rules.catalogue import Rule, rule_of
+from rules.condition import Evidence
 from rules.findings import Finding
 
 _UNITS_ZH: Final = (("d", "天"), ("h", "小时"), ("m", "分钟"), ("s", "秒"))
@@ -30,25 +32,29 @@ def title(site: Site, finding: Finding) -> str:
     return rule_of(site, finding.rule).title.of(site.site.language).format_map({"place": place, "device": what})
 
 
-def text(site: Site, rule: Rule, finding: Finding, since: str, waste: Waste) -> str:
-    """Since when (``since``: the moment as ISO 8601), how long, what it has cost so far, and what to do."""
-    language = site.site.language
-    over = finding.state == "resolved"
-    # Once it is over, the values are those of what came after it.
-    sentence = (None if over or rule.detail is None else rule.detail(finding.evidence)) or rule.sentence
+def text(
+    language: str, rule: Rule, evidence: Evidence | None, since: str, lasted: int, waste: Waste, *, estimated: bool
+) -> str:
+    """Since when (``since``: the moment as ISO 8601), how many ms, what it has cost so far, and what to do.
+
+    ``evidence`` None once it is over: the values then are those of what came after it.
+    """
+    over = evidence is None
+    sentence = (None if evidence is None or rule.detail is None else rule.detail(evidence)) or rule.sentence
     month, day, clock = since[5:7], since[8:10], since[11:16]
-    lasted = _span(finding.at - finding.since, language)
-    cost = _cost(waste, language, estimated=finding.used.estimated)
+    span = _span(lasted // 60_000 * 60_000 if lasted >= 60_000 else max(lasted, 1000), language)
+    cost = _cost(waste, language, estimated=estimated)
     state = _STATES[language]["resolved" if over else "firing"]
     if language == "zh":
         tail = "" if over else rule.advice.zh
-        return f"{sentence.zh}自{month}月{day}日 {clock}起，已{lasted}，{state}。{cost}{tail}"
+        return f"{sentence.zh}自{month}月{day}日 {clock}起，已{span}，{state}。{cost}{tail}"
     tail = "" if over else f" {rule.advice.en}"
-    return f"{sentence.en} Since {day} {_MONTHS[int(month) - 1]} {clock}, for {lasted}; {state}.{cost}{tail}"
+    return f"{sentence.en} Since {day} {_MONTHS[int(month) - 1]} {clock}, for {span}; {state}.{cost}{tail}"
 
 
+@functools.lru_cache(maxsize=4096)  # most last some minutes or hours
 def _span(milliseconds: int, language: str) -> str:
-    words = format_duration(milliseconds // 60_000 * 60_000 if milliseconds >= 60_000 else max(milliseconds, 1000))
+    words = format_duration(milliseconds)
     if language == "zh":
         for letter, word in _UNITS_ZH:
             words = words.replace(letter, word)

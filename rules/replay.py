@@ -77,24 +77,25 @@ class _Log:
     def __init__(self, site: Site) -> None:
         self._scribe = Scribe(site)
         self._open: dict[tuple[str, str, int], Finding] = {}
-        self._over: dict[tuple[str, str, int], Alert] = {}
+        self._over: dict[tuple[str, str], dict[int, Alert]] = {}
 
     def take(self, findings: Iterable[Finding]) -> None:
         for finding in findings:
             key = (finding.rule, finding.device, finding.since)
+            over = self._over.setdefault(key[:2], {})
             if finding.state == "raised" or finding.rule == SILENT:
-                self._over.pop(key, None)
+                over.pop(finding.since, None)
                 self._open[key] = finding
             else:
                 self._open.pop(key, None)
-                self._over[key] = self._scribe.alert(finding)
+                over[finding.since] = self._scribe.alert(finding)
 
     def closed(self, engine: RuleEngine, memory: Memory, last: int) -> list[Alert]:
         """Alerts in order; those still open with their waste up to ``last``.
 
         A device of which the source holds nothing at all is not silent: it was left out.
         """
-        alerts = list(self._over.values())
+        alerts = [alert for over in self._over.values() for alert in over.values()]
         self._over.clear()
         for (rule, device, _), finding in self._open.items():
             if rule == SILENT and not any(signal.spoken for signal in memory.tracks[device].signals.values()):

@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from typing import Any, Final, Protocol
 
 import msgspec
-from msgspec.structs import replace
 
 from building.calendar import WorkCalendar, missing_holidays
 from building.clock import Clock
@@ -329,7 +328,7 @@ class LiveRules:
 
     def _with_saving(self, alert: Alert) -> Alert:
         saved = saving(self.site, self._calendar, alert)
-        return alert if saved is None else replace(alert, evidence={**alert.evidence, "saved": saved})
+        return alert if saved is None else alert.saying("saved", saved)
 
     async def _publish(self, changed: Sequence[Alert], now: int | None, said: Json) -> None:
         """Tell people, keep the change with its time and person, and tell the store. ``now`` None: the alert's own."""
