@@ -34,11 +34,12 @@ class Item:
     cost: float | None = None
     kgco2: float | None = None
 
-    def add(self, alert: Alert, last: int) -> None:
+    def add(self, minutes: float, waste: Mapping[str, Any]) -> None:
+        """Take in an alert that lasted so many ``minutes``."""
         self.alerts += 1
-        self.minutes += ((last if alert.ended is None else alert.ended) - alert.since) / MINUTE
+        self.minutes += minutes
         for key in ("kwh", "litres", "cost", "kgco2"):
-            known = alert.waste.get(key)
+            known = waste[key]
             if known is not None:
                 setattr(self, key, (getattr(self, key) or 0.0) + known)
 
@@ -60,12 +61,13 @@ def bill(site: Site, alerts: Sequence[Alert], last: int) -> Bill:
     """The sums over ``alerts``; those still open count up to ``last`` (ms)."""
     total, rules, departments = Item(), dict[str, Item](), dict[str, Item]()
     for alert in alerts:
+        minutes, waste = ((last if alert.ended is None else alert.ended) - alert.since) / MINUTE, alert.waste
         for item in (
             total,
             rules.setdefault(alert.rule, Item()),
             departments.setdefault(alert.department or "", Item()),
         ):
-            item.add(alert, last)
+            item.add(minutes, waste)
     return Bill(total, rules, departments, messages(site, alerts, last))
 
 

@@ -40,9 +40,14 @@ def with_rhythms(site: Site, columns: Columns) -> tuple[Site, list[Rhythm]]:
         if meter or QUANTITIES[quantity].nature is not Nature.COUNTER:  # elsewhere a counter keeps time of its own
             series.setdefault(name, []).append(times)
     learned: dict[str, Rhythm] = {}
+    known: dict[tuple[int, ...], npt.NDArray[np.int64]] = {}  # by arrays of instants, which many devices may share
     for device in site.devices:
         if device.link is None and device.id in series and not {"every", "reports"} & device.model_fields_set:
-            found = _rhythm(device, np.unique(np.concatenate(series[device.id])))
+            arrays = {id(times): times for times in series[device.id]}
+            spoken = known.get(tuple(arrays))
+            if spoken is None:
+                spoken = known[tuple(arrays)] = np.unique(np.concatenate(list(arrays.values())))
+            found = _rhythm(device, spoken)
             if found is not None:
                 learned[device.id] = found
     if not learned:
