@@ -34,7 +34,7 @@ from rules.watching import Watch
 from rules.zones import Plan, plan_of
 
 _FIRST: Final = 3 * 3_600_000  # ms; after so long most that will ever speak is known, and what is known can be calm
-_MOST: Final = 16 * DAY  # so that one gap keeps little from being calm
+_MOST: Final = 24 * DAY  # so that one gap keeps little from being calm
 
 
 class ColumnHistory:
