@@ -12,6 +12,7 @@ import asyncio
 import logging
 import random
 import time
+import traceback
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final, Protocol
@@ -134,6 +135,7 @@ class Outbox:
         self._waiting: dict[str, list[Parcel]] = {name: [] for name in channels}
         self._arrived: dict[str, asyncio.Event] = {name: asyncio.Event() for name in channels}
         self._paces = {name: Pace(limit) for name, limit in (per_minute or {}).items()}
+        self._posts: dict[int, int] = {}  # number of a parcel under way -> posts it is
         self._emptied = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._number = 0
@@ -197,6 +199,9 @@ class Outbox:
                 receipt = await self._send(name, parcel)
             except DeliveryFailed as error:
                 await self._failed(parcel, error)
+            except Exception as error:  # noqa: BLE001 - one message must not hold up for ever all that wait behind it
+                log.error("channel %s, message %s: %s", name, parcel.note.ident, _told_without_values(error))
+                await self._failed(parcel, DeliveryFailed(f"a fault of ours ({type(error).__name__})", retry=False))
             else:
                 self.counts[f"sent by {name}"] += 1
                 await unbroken(self._done(parcel, {"state": "sent", "receipt": receipt or ""}))
@@ -204,13 +209,23 @@ class Outbox:
     async def _send(self, name: str, parcel: Parcel) -> str | None:
         message, channel = parcel.note.message(None), self._channels[name]
         if self.draw is not None and getattr(channel, "takes_pictures", False):
-            message = message._replace(picture=await self.draw(message))
+            message = message._replace(picture=await self._drawn(self.draw, message))
+        self._posts[parcel.number] = 1 if message.picture is None else _most_posts(channel)
         return await channel.send(message)
+
+    async def _drawn(self, draw: Draw, message: Message) -> bytes | None:
+        """The picture; None where it fails: the words go all the same."""
+        try:
+            return await draw(message)
+        except Exception:  # whatever keeps the picture back must not keep the message back
+            log.exception("message %s goes without its picture, by a fault of ours", message.ident)
+            return None
 
     async def _failed(self, parcel: Parcel, error: DeliveryFailed) -> None:
         """Try again later, elsewhere, or not at all."""
         name = parcel.channel
         parcel.attempts += 1
+        self._posts.pop(parcel.number, None)
         self.counts[f"failed by {name}"] += 1
         fallback = self._fallbacks.get(name)
         if fallback is not None and (not error.retry or parcel.attempts >= _FALL_BACK_AFTER):
@@ -244,7 +259,7 @@ class Outbox:
         blobs: dict[str, bytes | None] = {parcel.name: None}
         pace = self._paces.get(parcel.channel)
         if pace is not None:
-            pace.sent()
+            pace.sent(self._posts.pop(parcel.number, 1))
             blobs[_PACE + parcel.channel] = msgspec.json.encode(pace.times)
         await self._keep(blobs, [self._record(parcel, what)])
         self._waiting[parcel.channel].remove(parcel)
@@ -267,7 +282,8 @@ class Outbox:
 
     async def _keep_pace(self, name: str) -> None:
         pace = self._paces.get(name)
-        while pace is not None and (wait := pace.wait_s()) > 0:  # noqa: ASYNC110 - waits for time itself
+        posts = _most_posts(self._channels[name])
+        while pace is not None and (wait := pace.wait_s(posts)) > 0:  # noqa: ASYNC110 - waits for time itself
             await asyncio.sleep(wait)
 
     def _mark(self) -> None:
@@ -296,6 +312,16 @@ class Outbox:
                 pace.times = msgspec.json.decode(times, type=list[float])
 
 
+def _told_without_values(error: Exception) -> str:
+    """Kind and places of an error. What it says may hold an address with its token, so that is left out."""
+    return f"{type(error).__name__}, a fault of ours\n{''.join(traceback.format_tb(error.__traceback__))}"
+
+
+def _most_posts(channel: Channel) -> int:
+    """How many posts a message with its picture is, in the service's own count."""
+    return int(getattr(channel, "most_posts", 1))
+
+
 class Pace:
     """At most ``limit`` messages in any minute of real time, remembered over a restart (seconds since 1970)."""
 
@@ -303,11 +329,12 @@ class Pace:
         self._limit, self._now = limit, now
         self.times: list[float] = []
 
-    def sent(self) -> None:
-        self.times = [*self.times, self._now()][-self._limit :]
+    def sent(self, posts: int = 1) -> None:
+        self.times = [*self.times, *[self._now()] * posts][-self._limit :]
 
-    def wait_s(self) -> float:
-        """How long until the next may go; a clock that was set back counts as a minute at most."""
+    def wait_s(self, posts: int = 1) -> float:
+        """How long until ``posts`` more may go; a clock that was set back counts as a minute at most."""
         now = self._now()
-        recent = [at for at in self.times if now - 60 < at <= now]
-        return 0.0 if len(recent) < self._limit else max(0.01, min(recent) + 60 - now)
+        recent = sorted(at for at in self.times if now - 60 < at <= now)
+        too_many = len(recent) + min(posts, self._limit) - self._limit
+        return 0.0 if too_many <= 0 else max(0.01, recent[too_many - 1] + 60 - now)

@@ -71,6 +71,46 @@ async def test_what_fails_in_passing_goes_to_the_fall_back_after_five_attempts()
     assert (away.attempts, len(backup.got)) == (5, 1)
 
 
+SECRET_ADDRESS = "https://robot.example/?key=s3cret"
+
+
+class Faulty(ListChannel):
+    """Fails with an error that no channel should raise, with an address in its words."""
+
+    async def send(self, message: Message) -> str:
+        if message.ident == "m1":
+            raise ValueError(SECRET_ADDRESS)
+        return await super().send(message)
+
+
+async def test_a_fault_of_a_channel_takes_one_message_aside_and_holds_up_none_behind_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    keeper, channel = MemoryKeeper(), Faulty()
+    async with outbox_of({"desk": channel}, keeper) as outbox:
+        put(outbox, keeper, "desk", 1, 2)
+        assert await outbox.drained(30)
+    assert [message.ident for message in channel.got] == ["m2"]
+    states = {record["ident"]: record["state"] for record in keeper.records("receipts")}
+    assert states == {"m1": "not delivered", "m2": "sent"}
+    assert "ValueError" in caplog.text
+    assert "s3cret" not in caplog.text
+
+
+async def test_a_picture_that_cannot_be_drawn_does_not_keep_the_words_back() -> None:
+    keeper, channel = MemoryKeeper(), ListChannel()
+    channel.takes_pictures = True  # type: ignore[attr-defined]  # as mail and WeCom say of themselves
+
+    async def draw(message: Message) -> bytes:
+        raise RuntimeError("no fonts at all")
+
+    async with outbox_of({"desk": channel}, keeper) as outbox:
+        outbox.draw = draw
+        put(outbox, keeper, "desk", 1)
+        assert await outbox.drained(30)
+    assert [message.picture for message in channel.got] == [None]
+
+
 async def test_a_service_that_wants_a_pause_gets_it() -> None:
     keeper, channel = MemoryKeeper(), ListChannel(TooFast("429", 0.2))
     async with outbox_of({"desk": channel}, keeper) as outbox:
@@ -104,6 +144,24 @@ def test_a_robots_twenty_a_minute_hold_in_every_minute_and_over_a_restart() -> N
             sent.append(now[0])
             now[0] += 0.1
     assert max(sum(at <= other < at + 60 for other in sent) for at in sent) == 20
+
+
+async def test_a_picture_that_is_posted_by_itself_counts_against_the_robots_twenty_a_minute() -> None:
+    keeper, channel = MemoryKeeper(), ListChannel()
+    channel.takes_pictures, channel.most_posts = True, 2  # type: ignore[attr-defined]  # as WeCom says of itself
+
+    async def draw(message: Message) -> bytes | None:
+        return None if message.ident == "m1" else b"png"
+
+    async with outbox_of({"robot": channel}, keeper, per_minute={"robot": 20}) as outbox:
+        outbox.draw = draw
+        put(outbox, keeper, "robot", *range(1, 15))
+        async with asyncio.timeout(30):
+            while len(channel.got) < 10:
+                await asyncio.sleep(0.01)
+        assert not await outbox.drained(0.3)
+    posts = [1 if message.picture is None else 2 for message in channel.got]
+    assert sum(posts) == 19  # the eleventh would make it 21
 
 
 def test_a_clock_that_was_set_back_holds_nobody_up_for_longer_than_a_minute() -> None:

@@ -63,6 +63,13 @@ def test_a_secret_that_is_not_set_stops_the_start_and_names_the_variable(monkeyp
         open_channels(site_of())
 
 
+def test_a_mail_password_that_smtp_cannot_carry_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAIL_PASSWORD", "密码")
+    mail = 'f: {type: mail, host: h, from: a@b.example, to: c@d.example, username: u, password: "${MAIL_PASSWORD}"}'
+    with pytest.raises(ConfigError, match=r"'f': username and password .* ASCII"):
+        open_channels(site_of(f"version: 1\nchannels:\n  {mail}\n"))
+
+
 def test_every_kind_of_channel_opens_from_a_good_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("S", "json://127.0.0.1/")
     site = site_of("""

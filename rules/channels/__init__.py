@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from building.endpoints import parse_endpoint
+from building.errors import ConfigError
 from building.fields import Secret
 from building.site import Site
 from rules.channels.mail import MailChannel
@@ -78,7 +79,7 @@ def open_channel(name: str, settings: Settings) -> Channel:
                 timeout_s=settings.timeout_s,
             )
         case MailSettings():
-            return _mail(settings)
+            return _mail(name, settings)
         case MqttSettings():
             return _mqtt(settings)
         case AppriseSettings():
@@ -87,7 +88,10 @@ def open_channel(name: str, settings: Settings) -> Channel:
             return WeComChannel(settings.key.reveal(), url=settings.url, timeout_s=settings.timeout_s)
 
 
-def _mail(settings: MailSettings) -> MailChannel:
+def _mail(name: str, settings: MailSettings) -> MailChannel:
+    password = _reveal(settings.password)
+    if not f"{settings.username or ''}{password or ''}".isascii():
+        raise ConfigError(f"channel {name!r}: username and password of a mail server may only have ASCII letters")
     return MailChannel(
         settings.host,
         settings.port or _MAIL_PORTS[settings.security],
@@ -95,7 +99,7 @@ def _mail(settings: MailSettings) -> MailChannel:
         settings.to,
         security=settings.security,
         username=settings.username,
-        password=_reveal(settings.password),
+        password=password,
         ca=settings.ca,
         timeout_s=settings.timeout_s,
     )

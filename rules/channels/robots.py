@@ -85,6 +85,7 @@ class WeComChannel:
     """A WeCom (企业微信) group robot; ``key`` is that of its address. The picture follows as a message of its own."""
 
     takes_pictures = True
+    most_posts = 2  # the robot's twenty a minute are posts: words and picture count one each
 
     def __init__(self, key: str, *, url: str = WECOM, timeout_s: float = 10.0) -> None:
         self._address = f"{url.rstrip('/')}/cgi-bin/webhook/send?key={quote_plus(key)}"
