@@ -32,7 +32,6 @@ from rules.life import Answer, checked
 from rules.notifying import read_cases
 from rules.routing import Plan
 from rules.shadow import TABLE, latest
-from rules.writing import span
 
 MEMORY: Final = "memory.db"
 _PATIENCE_S: Final = 3.0  # how long a command waits for the running program to take an answer
@@ -228,7 +227,8 @@ def _span(text: str) -> int:
 def propose(path: Path, *, as_json: bool) -> None:
     """Parameter changes that "false alarm" answers speak for; a person confirms one by writing it into the file."""
     with _opened(path) as (site, keeper):
-        found = proposals(site, keeper.records("audit"), SystemClock().now())
+        now = SystemClock().now()
+        found = proposals(site, keeper.records("audit", since=now - 31 * DAY), now)
     if as_json:
         terminal.emit_json({"proposals": [one._asdict() for one in found]})
         return
@@ -240,11 +240,10 @@ def propose(path: Path, *, as_json: bool) -> None:
             else "nothing to propose: no zone has 3 false alarms in 30 days"
         )
     for one in found:
-        now, then = span(one.now, site.site.language), span(one.proposed, site.site.language)
-        what = f"{one.parameter}: {now} → {then}"
+        what = f"{one.parameter}: {one.shown(one.now)} → {one.shown(one.proposed)}"
         if chinese:
-            terminal.say(f"{one.rule}，区域 {one.zone}：30 天内误报 {one.false_alarms} 次，建议 {what}。")
-            terminal.say(f"同意的话，请在 {path} 的 rules: 下写上：")
+            terminal.say(f"{one.rule}，区域 {one.zone}：30 天内误报 {one.false_alarms} 次，建议调整 {what}。")
+            terminal.say(f"如同意，请写入 {path} 的 rules: 之下：")
         else:
             terminal.say(f"{one.rule} in zone {one.zone}: {one.false_alarms} false alarms in 30 days; proposed {what}.")
             terminal.say(f"To confirm, write under rules: of {path}:")

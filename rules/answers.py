@@ -21,7 +21,7 @@ from building.errors import InputError, StoreAway
 from building.instants import from_iso
 from building.site import DAY, Site
 from building.waiting import unbroken
-from rules.catalogue import read_settings
+from rules.catalogue import CATALOGUE, Rule, read_settings
 from rules.life import Answer
 
 log = logging.getLogger(__name__)
@@ -120,24 +120,39 @@ class Inbox:
         await asyncio.to_thread(self._keeper.keep, {_TAKEN: blob}, [row])
 
 
+_MILDER: Final = ("after", "periods", "margin")
+"""Parameters that make a rule milder as they grow; the first that a rule has is the one to change."""
+
+
 class Proposal(NamedTuple):
-    """A change of a parameter that the answers speak for."""
+    """A change of a parameter that the answers speak for. ``now`` and ``proposed`` in the parameter's unit."""
 
     rule: str
     zone: str
     false_alarms: int
     parameter: str
-    now: int  # ms
-    proposed: int  # ms
+    now: float
+    proposed: float
+    unit: str = "ms"  # a duration
+    own: bool = False  # a rule of the site's own has one number for all its zones
+
+    def shown(self, value: float) -> str:
+        """``value`` as it is written in the site file."""
+        return format_duration(value) if self.unit == "ms" else f"{value:g}"
 
     def yaml(self) -> str:
         """What to write under ``rules:`` of the site file."""
-        after = format_duration(self.proposed)
-        return f'{self.rule}: {{zones: {{"{self.zone}": {{{self.parameter}: {after}}}}}}}'
+        number = f"{self.parameter}: {self.shown(self.proposed)}"
+        if self.own:
+            return f"{self.rule}: {{{number}}}"
+        return f'{self.rule}: {{zones: {{"{self.zone}": {{{number}}}}}}}'
 
 
 def proposals(site: Site, audit: Iterable[Mapping[str, Any]], now: int) -> list[Proposal]:
-    """Rules and zones with three false alarms or more in 30 days: wait half as long again as now."""
+    """Rules and zones with three false alarms or more in 30 days: half as long, or half as much, again as now.
+
+    A rule that has nothing to make it milder, or has it at its highest already, is left out.
+    """
     counted: Counter[tuple[str, str]] = Counter()
     for record in audit:
         recent = from_iso(record["at"]) > now - _WITHIN
@@ -151,11 +166,23 @@ def proposals(site: Site, audit: Iterable[Mapping[str, Any]], now: int) -> list[
         )
         values = None if device is None else settings[rule].for_device(device)
         if count >= _FEWEST_FALSE and values is not None:
-            wait = int(values["after"])
-            found.append(Proposal(rule, zone, count, "after", wait, _rounded(wait * 3 // 2)))
+            proposal = _proposal(settings[rule].rule, zone, count, values)
+            found += [] if proposal is None else [proposal]
     return found
 
 
-def _rounded(wait: int) -> int:
+def _proposal(rule: Rule, zone: str, count: int, values: Mapping[str, float]) -> Proposal | None:
+    parameter = next((found for name in _MILDER if (found := rule.parameter(name)) is not None), None)
+    if parameter is None:
+        return None
+    now = values[parameter.name]
+    proposed = min(_rounded(now * 1.5) if parameter.unit == "ms" else round(now * 1.5, 1), parameter.high)
+    own = rule.name not in CATALOGUE
+    return (
+        Proposal(rule.name, zone, count, parameter.name, now, proposed, parameter.unit, own) if proposed > now else None
+    )
+
+
+def _rounded(wait: float) -> int:
     """To whole minutes, as people write it."""
     return max(60_000, round(wait / 60_000) * 60_000)

@@ -203,6 +203,31 @@ def test_three_false_alarms_in_a_zone_propose_half_as_long_again(file: Path) -> 
     assert proposal.yaml() == 'lights_left_on: {zones: {"301": {after: 2m}}}'
 
 
+@pytest.mark.parametrize(
+    ("rule", "line"),
+    [
+        ("meter_silent", 'meter_silent: {zones: {"301": {periods: 7.5}}}'),
+        ("night_base_load", 'night_base_load: {zones: {"301": {margin: 37.5}}}'),
+        ("meter_implausible", None),  # has nothing that would make it milder
+        ("glare", "glare: {after: 15m}"),  # a rule of the site's own has one number for all its zones
+    ],
+)
+def test_false_alarms_of_a_rule_that_does_not_wait_propose_what_would_make_it_milder(
+    rule: str, line: str | None, tmp_path: Path
+) -> None:
+    path = tmp_path / "devices.yaml"
+    path.write_text(
+        'version: 1\nzones: [{id: "301"}]\n'
+        'devices: [{id: m, kind: electricity, circuit: sockets, zone: "301"}]\n'
+        "rules: {glare: {when: active_power > 5, after: 10m}}\n",
+        encoding="utf-8",
+    )
+    record = {"rule": rule, "zone": "301", "to": "acknowledged", "reason": "false_alarm"}
+    recent = [record | {"at": f"2026-07-0{day}T10:00:00+08:00"} for day in (1, 2, 3)]
+    found = proposals(open_site(path), recent, 1_783_300_000_000)
+    assert [one.yaml() for one in found] == ([] if line is None else [line])
+
+
 async def test_notify_test_shows_what_the_service_answered_and_fails_in_one_sentence(
     file: Path, http_sink: HttpSink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
