@@ -56,7 +56,7 @@ class Calendar:
             while due is not None and due <= now:
                 fired[name] = due
                 if now - due <= MISFIRE_GRACE:
-                    letters += self._letters(name, job, last, now)
+                    letters += self._letters(name, job, now)
                 else:
                     log.warning("the list %s of %s is left out: it came too late", name, _utc(due))
                 last, due = due, self._next(job, due)
@@ -83,8 +83,7 @@ class Calendar:
 
     def _closing(self, after: int, job: DigestPage) -> int:
         """The end of the next day's work after ``after``: the last moment of a day at which work stops."""
-        zone = next((z.id for z in self._desk.site.zones if z.department in job.department), None)
-        moment = after
+        zone, moment = self._zone(job), after
         for _ in range(200):
             change = self._work.next_change(moment, zone)
             ended = not self._work.is_working(change, zone)
@@ -94,10 +93,26 @@ class Calendar:
             moment = change
         return moment
 
+    def _last_closing(self, job: DigestPage, now: int) -> int:
+        """When work ended last on a day before today: after a weekend, on the Friday."""
+        zone, moment = self._zone(job), now
+        for _ in range(20):  # in a day's pauses work ends too, so some steps back may be of today
+            if self._work.is_working(moment, zone):
+                moment = self._work.since(moment, zone) - 1
+            moment = self._work.since(moment, zone)
+            if self._day(moment) != self._day(now):
+                break
+            moment -= 1
+        return moment
+
+    def _zone(self, job: DigestPage) -> str | None:
+        """A zone by whose working hours the list goes."""
+        return next((z.id for z in self._desk.site.zones if z.department in job.department), None)
+
     def _day(self, moment: int) -> date:
         return self._work.local_date(moment)
 
-    def _letters(self, name: str, job: DigestPage | CanaryPage, since: int, now: int) -> Iterable[Letter]:
+    def _letters(self, name: str, job: DigestPage | CanaryPage, now: int) -> Iterable[Letter]:
         desk = self._desk
         still: list[dict[str, Any]] = []
         cases: list[Case] = []
@@ -112,7 +127,7 @@ class Calendar:
                 still = [on for on in (self.still_on() if self.still_on else []) if _theirs(job, on["department"])]
                 cases = self._open(job)
             else:
-                cases = self._since(job, max(since, now - 4 * DAY))
+                cases = self._since(job, self._last_closing(job, now))
             if not still and not cases:
                 return
         for person in desk.plan.known(job.tell):
@@ -123,8 +138,7 @@ class Calendar:
             yield self._letter(kind, person, cases, still, now)
 
     def _letter(self, kind: str, person: Person, cases: list[Case], still: list[dict[str, Any]], now: int) -> Letter:
-        self._desk.book.number += 1
-        ident = f"m{self._desk.book.number}"
+        ident = self._desk.next_ident(now)
         wishes = {case.id: "resolved" if case.ended is not None else "firing" for case in cases}
         letter = Letter(ident, person.name, now, wishes, kind, still=still)
         self._desk.count(letter, person, now)

@@ -8,6 +8,7 @@ the same answer, so nothing is lost and nothing told twice. What was told is in 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -168,14 +169,19 @@ class Dispatcher:
             for look in looks:
                 self._note(look.case, person, held, now)
             return None
-        self.book.number += 1
         wishes = {look.case.id: look.wish for look in looks}
-        letter = Letter(f"m{self.book.number}", person.name, now, wishes, department=department or None)
+        letter = Letter(self.next_ident(now), person.name, now, wishes, department=department or None)
         self.count(letter, person, now)
         if not urgent:
             group.since, group.sent = None, now
         self._sent(looks, letter)
         return letter
+
+    def next_ident(self, now: int) -> str:
+        """The name of the next letter, which no other site and no earlier book has given to one of theirs."""
+        self.book.number += 1
+        mark = hashlib.sha256(f"{self.site.site.name}\0{self.book.number}\0{now}".encode()).hexdigest()[:8]
+        return f"m{self.book.number}-{mark}"
 
     def count(self, letter: Letter, person: Person, now: int) -> None:
         """Book ``letter`` to the person's day, and let it carry what the day before held back."""

@@ -11,7 +11,7 @@ import pytest
 from rules.cases import Book, Case
 from rules.dispatch import Dispatcher
 from rules.routing import Plan
-from tests.notify_parts import CHANNELS, HOUR, MINUTE, SITE, Desk, an_alert, local, over, site_of
+from tests.notify_parts import CHANNELS, HOUR, MINUTE, ROUTES, SITE, Desk, an_alert, local, over, site_of
 
 WED = "2026-07-01"  # a workday
 
@@ -224,6 +224,15 @@ alerts:
     assert found == {
         "zone": ["a"], "floor": ["b"], "severity": ["c"], "night": ["d"], "rule": ["e"], "rest": ["f"],
     }  # fmt: skip
+
+
+def test_no_two_sites_and_no_two_books_give_a_message_the_same_ident() -> None:
+    idents = []
+    for name, moment in (("Office", "2026-07-01 18:10"), ("Annex", "2026-07-01 18:10"), ("Office", "2026-08-03 18:10")):
+        desk = Desk(site_of((SITE + CHANNELS + ROUTES).replace("name: Office", f"name: {name}")))
+        desk.take(an_alert(rule="tap_left_running", severity="critical", at=local(moment)), local(moment))
+        idents.append(desk.letters[0].ident)
+    assert len(set(idents)) == 3
 
 
 def test_explain_names_the_stage_the_reason_and_when_it_is_looked_at_again() -> None:

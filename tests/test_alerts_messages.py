@@ -125,6 +125,16 @@ def test_the_morning_list_names_what_was_on_last_night_on_workdays() -> None:
     assert [line for line in told if "last_night" in line] == ["07-06 08:30 last_night keeper 2"]
 
 
+def test_what_was_over_before_closing_time_is_not_of_last_night() -> None:
+    desk, jobs = calendar()
+    jobs.step(local("2026-07-02 08:35"))
+    by_day = {"morning": ("10:00", "10:30"), "noon": ("12:10", "13:00"), "evening": ("17:00", "17:40")}
+    for ident, (begin, end) in by_day.items():
+        desk.take(over(an_alert(ident, at=local(f"2026-07-02 {begin}")), local(f"2026-07-02 {end}")), 0)
+    (letter,) = [letter for letter in jobs.step(local("2026-07-03 08:30")) if letter.kind == "last_night"]
+    assert list(letter.wishes) == ["evening"]
+
+
 def test_the_round_after_work_lists_what_is_still_on_by_department() -> None:
     still = [
         {"device": "light-201", "zone": "201", "department": "service", "quantity": "active_power", "value": 321.0},
