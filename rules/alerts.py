@@ -114,7 +114,7 @@ class Alert(msgspec.Struct, frozen=True, eq=False, gc=False):
 
     @property
     def text(self) -> str:
-        return self._text(to_iso(self.since, self.about.site.site.tz), self._price())
+        return self._text(self.times, self._price())
 
     @property
     def policy(self) -> str:
@@ -137,7 +137,6 @@ class Alert(msgspec.Struct, frozen=True, eq=False, gc=False):
     def to_json(self) -> dict[str, Any]:
         """The object that the store, ``replay``, webhooks and the alert page share."""
         about, times, price = self.about, self.times, self._price()
-        assert times["since"] is not None
         return {
             "id": self.id,
             "rule": about.rule.name,
@@ -151,7 +150,7 @@ class Alert(msgspec.Struct, frozen=True, eq=False, gc=False):
             "waste": _rounded(price),
             "evidence": self.evidence,
             "title": about.title,
-            "text": self._text(times["since"], price),
+            "text": self._text(times, price),
             "policy": about.policy,
         }
 
@@ -162,19 +161,13 @@ class Alert(msgspec.Struct, frozen=True, eq=False, gc=False):
     def _price(self) -> Waste:
         return price(self.about.site.site, kwh=self.used.kwh, litres=self.used.litres)
 
-    def _text(self, since: str, waste: Waste) -> str:
-        about = self.about
-        over = self.state == "resolved"
-
-        def evidence() -> Mapping[str, Any]:
+    def _text(self, times: Mapping[str, str | None], waste: Waste) -> str:
+        about, lasted, estimated = self.about, self.at - self.since, self.used.estimated
+        language, evidence = about.site.site.language, None
+        if self.state != "resolved":
             readings, presence, facts = _UNPACK(self.told)
-            known = {"readings": readings, "limits": about.limits, "presence": presence}
-            return known if facts is None else known | {"facts": facts}
-
-        return messages.text(
-            about.site.site.language, about.rule, None if over else evidence(), since, self.at - self.since, waste,
-            estimated=self.used.estimated,
-        )  # fmt: skip
+            evidence = {"readings": readings, "limits": about.limits, "presence": presence, "facts": facts or {}}
+        return messages.text(language, about.rule, evidence, times, lasted, waste, estimated=estimated)
 
 
 def ident(site: str, rule: str, subject: str, since: int) -> str:

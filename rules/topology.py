@@ -104,12 +104,12 @@ def words(cause: Mapping[str, Any], language: str) -> Words:
     if language == "zh":
         what = "全楼断电或断网" if link is None else f"通信中断：{link}"
         if over:
-            return Words(what, f"其后 {count} 台设备已恢复通信，期间的单个离线告警未逐条发送。")
+            return Words(what, f"通信已恢复。共涉及 {count} 台设备，中断期间未逐台发送无数据告警。")
         advice = "请检查供电和网络。" if link is None else "请检查该网关或服务器的供电和网络。"
-        return Words(what, f"其后 {count} 台设备中有 {hidden} 台没有读数，不再逐台告警。{advice}")
+        return Words(what, f"所接 {count} 台设备中有 {hidden} 台无数据，不再逐台告警。{advice}")
     what = "Power or network of the building is off" if link is None else f"Link down: {link}"
     if over:
-        return Words(what, f"The {count} devices behind it answer again; they were not told one by one.")
+        return Words(what, f"It answers again. The {count} devices behind it were not told one by one.")
     advice = "Check mains and network." if link is None else "Check power and network of this gateway or broker."
     return Words(what, f"Of the {count} devices behind it {hidden} are silent; they are not told one by one. {advice}")
 

@@ -3,58 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from building.calendar import WorkCalendar, missing_holidays
-from building.durations import format_duration
-from building.instants import from_iso
+from building.instants import to_iso
 from building.site import Site
+from rules import messages
 from rules.cases import STANDING, Case, Letter
-from rules.catalogue import CATALOGUE
+from rules.catalogue import CATALOGUE, Rule, rule_of
+from rules.catalogue.own import own_rules
 from rules.channels.message import Entry, Link, Message
 from rules.routing import Person
 from rules.topology import CAUSES, words
+from rules.wording import LEAST, lost, moment, money, span, stretch
 
 Links = Callable[[Mapping[str, Any], Person], tuple[Link, ...]]
 """Links that a message about an alert carries for a person."""
 
 _MOST_ENTRIES: Final = 30
 _MOST_NAMED: Final = 5
-_UNITS_ZH: Final = (("d", "天"), ("h", "小时"), ("m", "分钟"), ("s", "秒"))
 
 _SAID: Final[Mapping[str, Mapping[str, str]]] = {
     "zh": {
-        "resolved": "已结束：{title}", "reminder": "仍未处理：{title}",
-        "standing": "长期未处理（超过 24 小时）：{title}",
-        "chattering": "反复出现：{title}", "acknowledged": "已确认：{title}", "silenced": "已静默：{title}",
-        "since": "{start} 起，已 {lasted}。", "ended": "{start} 至 {end}，共 {lasted}。",
+        "resolved": "【已结束】{title}", "reminder": "【仍未处理】{title}", "standing": "【超过 24 小时】{title}",
+        "chattering": "【反复出现】{title}", "acknowledged": "【已确认】{title}", "silenced": "【已暂停提醒】{title}",
+        "since": "{start} 起，已持续{lasted}。", "ended": "{stretch}，共{lasted}。",
         "raises": "短时间内反复出现 {count} 次，平稳之前不再逐次通知。请检查传感器或设备。",
-        "waste": "{about}已浪费 {used}。", "pace": "每小时约 {cost} {currency}。", "advice": "建议：{words}",
+        "pace": "每小时约 {cost}。", "advice": "建议：{words}",
         "policy": "依据：{words}", "many": "{place}：{count} 条告警", "many_over": "{place}：{count} 条告警已结束",
-        "building": "全楼", "about": "约",
-        "last": "今天给您的普通告警到此为止（每天最多 {limit} 条），其余明天补报，也可在告警页查看。",
+        "building": "全楼",
+        "last": "今天给您的普通提醒到此为止（每人每天最多 {limit} 条，余下的留给紧急告警和清单），未发的明天补报。",
         "more": "另有 {count} 条此前因达到每日上限未单独发送，现已结束：{names}", "and_more": "…… 另有 {count} 条",
-        "last_night": "昨夜告警清单：{count} 条", "still_on": "下班后仍未关闭：{count} 处", "none": "无",
+        "last_night": "昨夜告警清单：{count} 条", "still_on": "下班后仍未关闭：{count} 处",
         "canary": "绿哨每周通道测试", "canary_text": "收到这条消息说明通知通道正常，无需处理。",
-        "saved": "处理后预计少浪费 {cost} {currency}。",
+        "saved": "因及时结束，预计少浪费 {cost}。",
         "holidays": "{year} 年节假日尚未收录",
     },
     "en": {
-        "resolved": "Over: {title}", "reminder": "Still on: {title}", "standing": "Standing for over 24 h: {title}",
+        "resolved": "Over: {title}", "reminder": "Still on: {title}", "standing": "On for over 24 h: {title}",
         "chattering": "Again and again: {title}", "acknowledged": "Acknowledged: {title}",
         "silenced": "Silenced: {title}",
-        "since": "Since {start}, for {lasted}.", "ended": "{start} to {end}, {lasted} in all.",
+        "since": "Since {start}, for {lasted}.", "ended": "{stretch}, {lasted} in all.",
         "raises": "Raised {count} times within minutes; not told again until it is calm. Check the sensor or device.",
-        "waste": "Wasted so far: {about}{used}.", "pace": "About {cost} {currency} an hour.", "advice": "{words}",
+        "pace": "About {cost} an hour.", "advice": "{words}",
         "policy": "Rule: {words}", "many": "{place}: {count} alerts", "many_over": "{place}: {count} alerts are over",
-        "building": "Building", "about": "about ",
-        "last": "Today's last ordinary message to you (limit {limit}); more follows tomorrow and is on the page.",
+        "building": "Building",
+        "last": "Today's last ordinary message to you (at most {limit} a day, some of them kept for urgent alerts and "
+        "lists); what is not told today is told tomorrow.",
         "more": "And {count} more that the day's limit held back and that are over: {names}",
         "and_more": "… and {count} more",
         "last_night": "Alerts of last night: {count}", "still_on": "Still on after work: {count}",
         "canary": "Greenwarden's weekly test of this channel", "canary_text": "It works; there is nothing to do.",
-        "saved": "Ended in time; about {cost} {currency} not wasted.",
+        "saved": "Ended in time; about {cost} not wasted.",
         "holidays": "The holidays of {year} are not known",
     },
 }  # fmt: skip
@@ -138,9 +138,14 @@ class Writer:
         return tuple(lines)
 
     def _entry(self, case: Case, wish: str, person: Person, now: int) -> Entry:
-        alert, language = case.alert, person.language
-        said = _SAID[language]
-        standing = case.ended is None and now - from_iso(alert["since"]) > STANDING
+        title, lines = self.told(case, wish, person.language, now)
+        return Entry(title, lines, self.links(case.alert, person))
+
+    def told(self, case: Case, wish: str, language: str, now: int) -> tuple[str, tuple[str, ...]]:
+        """What is said of one alert: its title, and the lines below it."""
+        alert, said = case.alert, _SAID[language]
+        # An alert may be raised for what has lasted a day; it is standing once people have had their time.
+        standing = case.ended is None and now - (case.since if wish == "reminder" else case.raised) > STANDING
         kind = "standing" if standing and wish in ("firing", "reminder") else wish
         title = self.title(alert, language)
         lines = [self._when(case, language, now)]
@@ -149,67 +154,61 @@ class Writer:
         elif alert["rule"] in CAUSES:
             lines.append(words(alert, language).text)
         else:
-            lines += self._told(case, person, now)
-        shown = said[kind].format(title=title) if kind in said else title
-        return Entry(shown, tuple(line for line in lines if line), self.links(alert, person))
+            lines += self._explained(case, language, now)
+        return said[kind].format(title=title) if kind in said else title, tuple(line for line in lines if line)
 
-    def _told(self, case: Case, person: Person, now: int) -> list[str]:
-        """Cost, advice and clause of an ordinary alert."""
-        alert, language = case.alert, person.language
-        said = _SAID[language]
-        lines = [self._waste(case, language, now)]
+    def _explained(self, case: Case, language: str, now: int) -> list[str]:
+        """Values, cost, advice and clause of an ordinary alert."""
+        alert, said, rule = case.alert, _SAID[language], self._rule(case.alert)
+        if rule is None:  # of an alert from before the site lost the rule
+            return [str(alert["text"])]
+        waste = self._waste(case, rule, language, now)
         saved = alert["evidence"].get("saved")
         if case.ended is not None:
             if saved and saved.get("cost"):
-                lines.append(said["saved"].format(cost=f"{saved['cost']:.2f}", currency=alert["waste"]["currency"]))
-            return lines
-        rule = CATALOGUE.get(str(alert["rule"]))
-        if rule is not None:
-            lines.append(said["advice"].format(words=rule.advice.of(language)))
-            lines.append(said["policy"].format(words=rule.clause.of(language)))
-        else:  # a rule of the site's own brings its own words
-            lines += [str(alert["text"]), said["policy"].format(words=alert["policy"]) if alert["policy"] else ""]
-        return lines
+                shown = money(saved["cost"], alert["waste"]["currency"], language)
+                return [waste, said["saved"].format(cost=shown)]
+            return [waste]
+        detail = None if rule.detail is None else rule.detail(alert["evidence"])
+        advice, clause = rule.advice.of(language), rule.clause.of(language)
+        return [
+            "" if detail is None else detail.of(language),
+            waste,
+            said["advice"].format(words=advice) if advice else "",
+            said["policy"].format(words=clause) if clause else "",
+        ]
+
+    def _rule(self, alert: Mapping[str, Any]) -> Rule | None:
+        name = str(alert["rule"])
+        return rule_of(self._site, name) if name in CATALOGUE or name in own_rules(self._site) else None
 
     def title(self, alert: Mapping[str, Any], language: str) -> str:
         """The alert's title in ``language``."""
-        if language == self._site.site.language:
-            return str(alert["title"])
         if alert["rule"] in CAUSES:
             return words(alert, language).title
-        rule, device = CATALOGUE.get(str(alert["rule"])), self._site.device.get(str(alert.get("device")))
-        if rule is None or device is None:
+        rule = self._rule(alert)
+        if language == self._site.site.language or rule is None:
             return str(alert["title"])
-        zone = self._site.zone.get(alert.get("zone") or "")
-        place = zone.title if zone is not None else self._site.site.name
-        return rule.title.of(language).format_map({"place": place, "device": device.title})
+        return messages.title_in(self._site, rule, alert["device"] or alert["department"], alert["zone"], language)
 
     def _when(self, case: Case, language: str, now: int) -> str:
-        since = from_iso(case.alert["since"])
         until = now if case.ended is None else case.ended
-        lasted = span(max(until - since, 1000), language)
-        said = _SAID[language]
+        lasted = span(until - case.since, language)
+        said, tz = _SAID[language], self._site.site.tz
         if case.ended is None:
-            return said["since"].format(start=self._moment(since, language), lasted=lasted)
-        start, end = self._moment(since, language), self._moment(case.ended, language)
-        return said["ended"].format(start=start, end=end, lasted=lasted)
+            return said["since"].format(start=moment(case.since, tz, language), lasted=lasted)
+        return said["ended"].format(
+            stretch=stretch(to_iso(case.since, tz), to_iso(case.ended, tz), language), lasted=lasted
+        )
 
-    def _waste(self, case: Case, language: str, now: int) -> str:
-        said, waste = _SAID[language], case.alert["waste"]
-        used = []
-        if waste["kwh"] is not None:
-            used.append(f"{waste['kwh']:.2f} kWh")
-        if waste["litres"] is not None:
-            used.append(f"{waste['litres']:.0f} L")
-        if not used:
-            return ""
-        if waste["cost"] is not None:
-            used.append(f"{waste['cost']:.2f} {waste['currency']}")
-        about = said["about"] if case.alert["evidence"].get("estimated") else ""
-        text = said["waste"].format(about=about, used=("，" if language == "zh" else ", ").join(used))
-        hours = (now - from_iso(case.alert["since"])) / 3_600_000
-        if waste["cost"] and case.ended is None and hours > 0:
-            pace = said["pace"].format(cost=f"{waste['cost'] / hours:.2f}", currency=waste["currency"])
+    def _waste(self, case: Case, rule: Rule, language: str, now: int) -> str:
+        waste = case.alert["waste"]
+        estimated = bool(case.alert["evidence"].get("estimated"))
+        text = lost(waste, rule.lost.of(language), language, over=case.ended is not None, estimated=estimated)
+        hours = (now - case.since) / 3_600_000
+        an_hour = waste["cost"] / hours if waste["cost"] and hours > 0 else 0.0
+        if text and case.ended is None and an_hour >= LEAST and rule.steady:
+            pace = _SAID[language]["pace"].format(cost=money(an_hour, waste["currency"], language))
             text += pace if language == "zh" else f" {pace}"
         return text
 
@@ -220,19 +219,6 @@ class Writer:
         owner = f"{department.name or department.id} · " if department is not None else ""
         value = f"{on['value']:.0f} W" if on["quantity"] == "active_power" else ""
         return Entry(f"{owner}{place} · {device.title} {value}".rstrip())
-
-    def _moment(self, moment: int, language: str) -> str:
-        local = datetime.fromtimestamp(moment / 1000, UTC).astimezone(self._site.site.tz)
-        return f"{local:%m月%d日 %H:%M}" if language == "zh" else f"{local:%d %b %H:%M}"
-
-
-def span(milliseconds: int, language: str) -> str:
-    """How long, in whole minutes from one minute on."""
-    shown = format_duration(milliseconds // 60_000 * 60_000 if milliseconds >= 60_000 else milliseconds)
-    if language == "zh":
-        for letter, word in _UNITS_ZH:
-            shown = shown.replace(letter, word)
-    return shown
 
 
 def _raises(alert: Mapping[str, Any]) -> int:

@@ -143,7 +143,7 @@ def test_links_that_go_down_one_after_the_other_become_one_power_cut_and_come_up
             moment = AT + 20 * MINUTE + unit * SECOND + link
             desk.take(over(silent(f"m-{link}-{unit}", began), moment), moment)
     desk.run(AT + 2 * HOUR)
-    assert desk.titles()[len(down) :] == ["已结束：全楼断电或断网"]
+    assert desk.titles()[len(down) :] == ["【已结束】全楼断电或断网"]
 
 
 def test_one_meter_alone_is_told_as_that_meter() -> None:
@@ -161,7 +161,7 @@ def test_a_meter_that_stays_silent_when_its_gateway_is_back_is_told_by_itself() 
     for unit in range(1, 10):
         desk.take(over(silent(f"m-0-{unit}", AT + unit), AT + 20 * MINUTE + unit), AT + 20 * MINUTE + unit)
     desk.run(AT + HOUR)
-    assert desk.titles() == ["通信中断：gw-0", "已结束：通信中断：gw-0", "m-0-10 离线"]
+    assert desk.titles() == ["通信中断：gw-0", "【已结束】通信中断：gw-0", "m-0-10 离线"]
 
 
 def test_a_sensor_that_toggles_every_20_s_for_an_hour_is_one_message_marked_so() -> None:
@@ -172,7 +172,7 @@ def test_a_sensor_that_toggles_every_20_s_for_an_hour_is_one_message_marked_so()
         desk.take(alert, began)
         desk.take(over(alert, began + 20 * SECOND), began + 20 * SECOND)
     desk.run(AT + 5 * HOUR)
-    assert desk.titles() == ["反复出现：301办公室 灯未关"]
+    assert desk.titles() == ["【反复出现】301办公室 灯未关"]
     (letter,) = desk.to("duty")
     assert letter.at < AT + 5 * MINUTE
 
@@ -186,15 +186,15 @@ def test_what_toggled_and_then_stays_on_is_told_once_it_is_calm() -> None:
         if number < 9:
             desk.take(over(alert, began + 20 * SECOND), began + 20 * SECOND)
     desk.run(AT + 5 * HOUR)
-    assert desk.titles() == ["反复出现：301办公室 灯未关", "301办公室 灯未关"]
+    assert desk.titles() == ["【反复出现】301办公室 灯未关", "301办公室 灯未关"]
 
 
 def test_an_alert_on_for_three_days_is_reminded_by_the_rule_and_called_standing_after_one() -> None:
     desk = Desk(meters(1, 3, "{tell: duty, repeat: 8h}"))
     desk.take(an_alert("long", at=AT, since=AT, device="m-0-1", zone=None), AT)
     desk.run(AT + 72 * HOUR)
-    titles = [title.partition("：")[0] for title in desk.titles()]
-    assert titles == ["301办公室 灯未关"] + ["仍未处理"] * 2 + ["长期未处理（超过 24 小时）"] * 6
+    late, standing = "【仍未处理】301办公室 灯未关", "【超过 24 小时】301办公室 灯未关"
+    assert desk.titles() == ["301办公室 灯未关"] + [late] * 2 + [standing] * 6
 
 
 async def test_a_restart_in_the_middle_of_active_alerts_sends_nothing_twice_and_loses_nothing() -> None:

@@ -38,19 +38,21 @@ def test_a_message_says_room_and_waste_since_when_cost_so_far_and_per_hour_advic
     message = written("zh", (LAMP, "firing"))
     assert message.title == "301办公室：无人亮灯（301照明）"
     (entry,) = message.entries
-    assert entry.lines[0] == "07月01日 18:10 起，已 1小时。"
-    assert entry.lines[1] == "已浪费 0.50 kWh，0.39 CNY。每小时约 0.39 CNY。"
-    assert entry.lines[2].startswith("建议：")
-    assert entry.lines[3].startswith("依据：")
+    assert entry.lines[0] == "7月1日 18:10 起，已持续1小时。"
+    assert entry.lines[1] == "非工作时间，灯仍亮着。"
+    assert entry.lines[2] == "已浪费 0.50 kWh，0.39 元，折合二氧化碳 0.27 kg。每小时约 0.39 元。"
+    assert entry.lines[3].startswith("建议：")
+    assert entry.lines[4].startswith("依据：")
     assert entry.links == (Link("查看", "https://green.example/a1"),)
-    assert "每小时约 0.39 CNY" in message.text
+    assert "每小时约 0.39 元" in message.text
 
 
 def test_the_same_in_english_for_a_reader_of_english() -> None:
     message = written("en", (LAMP, "firing"))
     assert message.language == "en"
-    assert message.entries[0].lines[:2] == (
-        "Since 01 Jul 18:10, for 1h.", "Wasted so far: 0.50 kWh, 0.39 CNY. About 0.39 CNY an hour.",
+    assert message.entries[0].lines[:3] == (
+        "Since 1 Jul 18:10, for 1h.", "The light is on outside working hours.",
+        "Wasted so far: 0.50 kWh, 0.39 CNY, 0.27 kg CO2. About 0.39 CNY an hour.",
     )  # fmt: skip
     assert "无人" not in message.title
 
@@ -59,15 +61,51 @@ def test_an_end_says_from_when_to_when_what_it_cost_and_what_was_saved() -> None
     ended = over(LAMP, AT + 45 * MINUTE)
     ended["evidence"] = {**ended["evidence"], "saved": {"cost": 4.2}}
     message = written("zh", (ended, "resolved"))
-    assert message.title.startswith("已结束：")
+    assert message.title.startswith("【已结束】")
     assert message.entries[0].lines == (
-        "07月01日 18:10 至 07月01日 19:10，共 1小时。", "已浪费 0.50 kWh，0.39 CNY。", "处理后预计少浪费 4.20 CNY。",
+        "7月1日 18:10 至 19:10，共1小时。", "共浪费 0.50 kWh，0.39 元，折合二氧化碳 0.27 kg。",
+        "因及时结束，预计少浪费 4.20 元。",
     )  # fmt: skip
 
 
 def test_unknown_waste_is_left_out_and_never_shown_as_nothing() -> None:
     unknown = LAMP | {"waste": LAMP["waste"] | {"kwh": None, "cost": None}}
     assert not any("浪费" in line for line in written("zh", (unknown, "firing")).entries[0].lines)
+
+
+def test_little_waste_is_not_told_as_nothing_and_money_only_where_the_site_told_a_price() -> None:
+    little = LAMP | {"waste": {"kwh": 0.004, "litres": None, "cost": 0.003, "currency": "CNY", "kgco2": 0.002}}
+    (entry,) = written("zh", (little, "firing")).entries
+    assert entry.lines[2] == "已浪费 0.004 kWh，不到 0.01 元。"
+    free = LAMP | {"waste": {"kwh": 0.5, "litres": None, "cost": 0.0, "currency": "CNY", "kgco2": 0.27}}
+    (entry,) = written("en", (free, "firing")).entries
+    assert entry.lines[2] == "Wasted so far: 0.50 kWh, 0.27 kg CO2."
+
+
+def test_what_has_lasted_a_day_when_it_is_raised_is_not_called_standing_before_people_had_their_time() -> None:
+    leak = an_alert(rule="water_leak", device="water-3", zone="wc-3", at=AT, since=AT - 24 * HOUR, title="漏水")
+    assert written("zh", (leak, "firing")).title == "漏水"
+    assert written("zh", (leak, "reminder")).title == "【超过 24 小时】漏水"
+    assert written("zh", (leak, "firing"), later=25 * HOUR).title == "【超过 24 小时】漏水"
+
+
+def test_departments_and_a_sites_own_rules_are_told_in_the_readers_language_too() -> None:
+    quota = an_alert(rule="quota_pace", device=None, zone=None, title="财务处：用量超定额进度")
+    assert written("en", (quota, "firing")).title == "财务处: ahead of its quota"
+    own = (
+        SITE
+        + CHANNELS
+        + """
+rules: {hot: {when: temperature > 30, kind: aircon, text: {zh: 房间过热, en: The room is hot}, advice: {en: Look}}}
+routes: {people: {keeper: {channel: keeper, language: en}}}
+"""
+    )
+    alert = an_alert(rule="hot", device="ac-301", title="301办公室：房间过热（301空调）", text="房间过热。")
+    site = site_of(own)
+    letter = Letter("m1", "keeper", AT, {"a1": "firing"})
+    message = Writer(site).write(letter, {"a1": Case(alert, AT)}, Plan(site, site.channels).people["keeper"])
+    assert message.title == "301办公室: The room is hot (301空调)"
+    assert message.entries[0].lines[2:] == ("Look.", "Rule: A rule of this site")
 
 
 def test_several_alerts_name_the_department_and_how_many_and_what_was_held_back_before() -> None:
@@ -79,7 +117,7 @@ def test_several_alerts_name_the_department_and_how_many_and_what_was_held_back_
     assert message.title == "财务处：2 条告警"
     held_back, last = message.footer
     assert held_back == "另有 1 条此前因达到每日上限未单独发送，现已结束：301办公室：无人亮灯（301照明）"
-    assert last == "今天给您的普通告警到此为止（每天最多 10 条），其余明天补报，也可在告警页查看。"
+    assert last == "今天给您的普通提醒到此为止（每人每天最多 10 条，余下的留给紧急告警和清单），未发的明天补报。"
     assert len(message.entries) == 2
 
 

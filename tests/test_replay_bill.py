@@ -94,7 +94,8 @@ def test_energy_without_a_price_is_told_without_money(folder: Path) -> None:
     (first, *_) = replay(site, open_readings(folder / "r.csv", site)).alerts
     assert first.waste["kwh"] > 0
     assert first.waste["cost"] is None
-    assert f"about {first.waste['kwh']:.2f} kWh, {first.waste['kgco2']:.2f} kgCO2." in first.text
+    assert f"about {first.waste['kwh']:.3f} kWh, {first.waste['kgco2']:.2f} kg CO2." in first.text
+    assert "CNY" not in first.text
 
 
 def test_a_range_holds_its_start_and_not_its_end(folder: Path) -> None:

@@ -53,10 +53,10 @@ def wire(bench: Bench, device: Device, values: Values) -> Condition:
 
 def detail(evidence: Evidence) -> Text | None:
     """How cold or warm it is."""
-    room, limits = read(evidence, "temperature"), evidence["limits"]
-    if not isinstance(room, float):
+    room, limits, doing = read(evidence, "temperature"), evidence["limits"], evidence.get("facts", {}).get("doing")
+    if not isinstance(room, float) or doing not in ("cooling", "heating"):
         return None
-    if evidence["facts"]["doing"] == "cooling":
+    if doing == "cooling":
         floor = limits["cooling_floor"]
         return Text(
             f"制冷时室温 {room:.1f} ℃，比 {floor:g} ℃ 低 {floor - room:.1f} ℃。",
@@ -77,7 +77,7 @@ RULE = Rule(
     ),
     title=Text("{place}：室温超限（{device}）", "{place}: room too cold or too warm ({device})"),
     advice=Text(
-        "请调整设定温度；设定合规时请检查传感器和其他冷热源。",
+        "请调整设定温度；如设定已合规，请检查传感器和其他冷热源。",
         "Set it back; if the setpoint is within the limit, look for a wrong sensor or another heater.",
     ),
     clause=Text(

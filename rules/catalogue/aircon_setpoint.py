@@ -68,7 +68,8 @@ def wire(bench: Bench, device: Device, values: Values) -> Condition:
 
 def detail(evidence: Evidence) -> Text | None:
     """The setpoint and the limit."""
-    setpoint, doing, limits = read(evidence, "setpoint"), evidence["facts"]["doing"], evidence["limits"]
+    setpoint, doing = read(evidence, "setpoint"), evidence.get("facts", {}).get("doing")
+    limits = evidence["limits"]
     if not isinstance(setpoint, float) or doing not in ("cooling", "heating"):
         return None
     if doing == "cooling":

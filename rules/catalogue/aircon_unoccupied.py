@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from building.site import Device
 from rules.bench import Bench
-from rules.catalogue.page import Condition, Parameter, Part, Rule, Text, Values, after, both, room_empty
+from rules.catalogue.page import (
+    Condition,
+    Evidence,
+    Parameter,
+    Part,
+    Rule,
+    Text,
+    Values,
+    after,
+    both,
+    nobody_by_sensors,
+    room_empty,
+)
 
 RUNNING_ABOVE = Parameter(
     "running_above",
@@ -32,14 +44,22 @@ def wire(bench: Bench, device: Device, values: Values) -> Condition:
     )
 
 
+def detail(evidence: Evidence) -> Text:
+    """Whether sensors or the calendar say that nobody is there."""
+    if nobody_by_sensors(evidence):
+        return Text("房间无人，空调仍在运行。", "The air conditioner runs in an empty room.")
+    return Text("非工作时间，空调仍在运行。", "The air conditioner runs outside working hours.")
+
+
 RULE = Rule(
     name="aircon_unoccupied",
     sentence=Text(
         "房间无人时空调一直开着；没有人员传感器时，指下班后空调一直开着。",
         "An air conditioner runs in an empty room; without presence sensors, outside working hours.",
     ),
+    brief=Text("无人时空调一直开着。", "The air conditioner ran on while nobody was there."),
     title=Text("{place}：无人开空调（{device}）", "{place}: air conditioner running for nobody ({device})"),
-    advice=Text("请关闭空调；离开前提前关机。", "Switch the air conditioner off, best a while before leaving."),
+    advice=Text("请关闭空调；下班前可提前关机。", "Switch the air conditioner off, best a while before leaving."),
     clause=Text("无人时不开空调", "No air conditioning in empty rooms (无人时不开空调)"),
     severity="warning",
     parameters=(
@@ -51,4 +71,5 @@ RULE = Rule(
     wasted="kwh",
     applies=applies,
     wire=wire,
+    detail=detail,
 )

@@ -33,13 +33,13 @@ def wire(bench: Bench, device: Device, values: Values) -> Condition | None:
 
 def detail(evidence: Evidence) -> Text | None:
     """Both sums."""
-    facts = evidence["facts"]
+    facts = evidence.get("facts", {})
     if "parent" not in facts:
         return None
     unit = "L" if any(r["quantity"] == "volume" for r in evidence["readings"]) else "kWh"
     parent, children, apart = facts["parent"], facts["children"], facts["difference_percent"]
     return Text(
-        f"总表日用量 {parent:.1f} {unit}，分表合计 {children:.1f} {unit}，相差 {apart:.0f} %。",
+        f"总表日用量 {parent:.1f} {unit}，分表合计 {children:.1f} {unit}，相差 {apart:.0f}%。",
         f"In a day the main meter counted {parent:.1f} {unit}, those under it {children:.1f} {unit}: "
         f"{apart:.0f} % apart.",
     )
@@ -50,11 +50,12 @@ RULE = Rule(
     sentence=Text("总表与分表之和不符。", "A main meter and the meters under it do not add up."),
     title=Text("{place}：总分表不平衡（{device}）", "{place}: meters do not add up ({device})"),
     advice=Text(
-        "请检查是否有漏接的支路、互感器变比错误或漏损。",
+        "请检查是否有支路未装表、互感器变比设错或漏损。",
         "Look for an unmetered branch, a wrong transformer ratio, or a loss."
     ),
     clause=Text("杜绝跑冒滴漏", "No leaks (跑冒滴漏)"),
     severity="info",
+    lost=Text("少计", "Not accounted for"),
     parameters=(
         Parameter("margin", "%", 5.0, 1.0, 100.0, Text("相差多少才算", "How far apart they must be")),
         Parameter("least", "kWh", 1.0, 0.0, 1e6, Text("至少相差多少电量", "Least difference, electricity")),

@@ -25,7 +25,7 @@ def detail(evidence: Evidence) -> Text | None:
     if not isinstance(power, float):
         return None
     return Text(
-        f"插座功率 {power:.0f} W，超过 {limit:.0f} W。", f"The plug delivers {power:.0f} W, over {limit:.0f} W."
+        f"插座功率 {power:.0f} W，超过允许的 {limit:.0f} W。", f"The plug delivers {power:.0f} W, over {limit:.0f} W."
     )
 
 

@@ -18,6 +18,7 @@ from rules.catalogue.page import (
     after,
     both,
     either,
+    nobody_by_sensors,
     read,
     room_empty,
 )
@@ -56,12 +57,11 @@ def wire(bench: Bench, device: Device, values: Values) -> Condition:
 
 def detail(evidence: Evidence) -> Text | None:
     """What it draws, and whether sensors or the calendar say that nobody is there."""
-    power, seen = read(evidence, "active_power"), evidence["presence"]["source"] == "sensors"
+    power, seen = read(evidence, "active_power"), nobody_by_sensors(evidence)
+    when = Text("房间无人", "in an empty room") if seen else Text("非工作时间", "outside working hours")
     if not isinstance(power, float):
-        return Text("房间无人，灯亮着。", "The light is on in an empty room.") if seen else None
-    if seen:
-        return Text(f"房间无人，灯亮着，功率 {power:.0f} W。", f"The light is on at {power:.0f} W in an empty room.")
-    return Text(f"已下班，灯亮着，功率 {power:.0f} W。", f"The light is on at {power:.0f} W outside working hours.")
+        return Text(f"{when.zh}，灯仍亮着。", f"The light is on {when.en}.")
+    return Text(f"{when.zh}，灯仍亮着，功率 {power:.0f} W。", f"The light is on at {power:.0f} W {when.en}.")
 
 
 RULE = Rule(
@@ -70,6 +70,7 @@ RULE = Rule(
         "房间无人时灯一直亮着；没有人员传感器时，指下班后灯一直亮着。",
         "A light stays on in an empty room; without presence sensors, outside working hours.",
     ),
+    brief=Text("无人时灯一直亮着。", "The light stayed on while nobody was there."),
     title=Text("{place}：无人亮灯（{device}）", "{place}: light left on ({device})"),
     advice=Text("请关灯；离开时随手关灯。", "Switch the light off, and do so when leaving."),
     clause=Text(

@@ -6,6 +6,7 @@ from building.site import Device
 from rules.bench import Bench
 from rules.catalogue.meter_silent import applies
 from rules.catalogue.page import Condition, Evidence, Parameter, Rule, Text, Values
+from rules.wording import quantity_name
 
 
 def wire(bench: Bench, device: Device, values: Values) -> Condition:
@@ -18,8 +19,12 @@ def wire(bench: Bench, device: Device, values: Values) -> Condition:
 
 def detail(evidence: Evidence) -> Text | None:
     """Which quantity."""
-    quantity = evidence["facts"]["quantity"]
-    return Text(f"读数 {quantity} 不合理。", f"Its {quantity} cannot be right.")
+    quantity = evidence.get("facts", {}).get("quantity")
+    if not quantity:
+        return None
+    return Text(
+        f"上报的{quantity_name(quantity, 'zh')}不合理。", f"Its {quantity_name(quantity, 'en')} cannot be right."
+    )
 
 
 RULE = Rule(

@@ -8,6 +8,7 @@ from building.site import Device
 from rules.bench import Bench
 from rules.catalogue.page import Condition, Evidence, Rule, Text, Truth, Values, after
 from rules.maintenance import shown, worst
+from rules.wording import quantity_name, with_unit
 
 _MOVING: Final = {
     "electricity": (("active_power", False),),
@@ -56,12 +57,13 @@ def wire(bench: Bench, device: Device, values: Values) -> Condition | None:
 
 def detail(evidence: Evidence) -> Text | None:
     """Which value does not move."""
-    facts = evidence["facts"]
+    facts = evidence.get("facts", {})
     if "value" not in facts:
         return None
+    quantity, value = facts["quantity"], facts["value"]
     return Text(
-        f"读数 {facts['quantity']} 一直是 {facts['value']:g}，没有变化。",
-        f"It says {facts['quantity']} {facts['value']:g} all the time.",
+        f"{quantity_name(quantity, 'zh')}一直是 {with_unit(quantity, value, 'zh')}，没有变化。",
+        f"Its {quantity_name(quantity, 'en')} is {with_unit(quantity, value, 'en')} all the time.",
     )
 
 

@@ -26,13 +26,13 @@ def wire(bench: Bench, device: Device, values: Values) -> Condition:
 
 def detail(evidence: Evidence) -> Text | None:
     """Last night's load, and the base."""
-    facts = evidence["facts"]
-    power, base = facts["night_power"], facts["base"]
-    if not base:
+    facts = evidence.get("facts", {})
+    power, base = facts.get("night_power"), facts.get("base")
+    if not base or power is None:
         return None
     more = 100 * (power / base - 1)
     return Text(
-        f"01:00–05:00 平均负荷 {power:.0f} W，比前 {facts['nights_seen']} 夜的基线 {base:.0f} W 高 {more:.0f} %。",
+        f"01:00–05:00 平均负荷 {power:.0f} W，比前 {facts['nights_seen']} 夜的基线 {base:.0f} W 高 {more:.0f}%。",
         f"From 01:00 to 05:00 it drew {power:.0f} W, {more:.0f} % above its base of {base:.0f} W over "
         f"{facts['nights_seen']} nights.",
     )
@@ -42,9 +42,10 @@ RULE = Rule(
     name="night_base_load",
     sentence=Text("夜间用电高于自身近几周的基线。", "The load at night is above its own base of the last weeks."),
     title=Text("{place}：夜间基础负荷偏高（{device}）", "{place}: night load above its base ({device})"),
-    advice=Text("请查找夜间多开的设备。", "Look for what was left on at night."),
+    advice=Text("请排查夜间未关的设备。", "Look for what was left on at night."),
     clause=Text("减少待机能耗", "Cut standby consumption (待机能耗)"),
     severity="info",
+    lost=Text("多用", "Above the base"),
     parameters=(
         Parameter("margin", "%", 25.0, 5.0, 500.0, Text("高出基线多少才算", "How far above the base it must be")),
         Parameter("least", "W", 20.0, 0.0, 1e6, Text("至少高出多少瓦", "Watts it must be above the base at least")),

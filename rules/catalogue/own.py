@@ -56,7 +56,7 @@ def build(name: str, given: Mapping[str, Any]) -> Rule:
     text = _text(given.get("text"), name)
     kind, devices, zones = given.get("kind"), given.get("devices"), given.get("zones")
     severity: Literal["info", "warning", "critical"] = given.get("severity", "warning")
-    advice = _text(given.get("advice"), "")
+    advice = _sentence(_text(given.get("advice"), ""))
 
     def applies(device: Device) -> bool:
         chosen = _matches(device.id, device.kind, device.zone, kind, devices, zones)
@@ -70,7 +70,7 @@ def build(name: str, given: Mapping[str, Any]) -> Rule:
 
     return Rule(
         name=name,
-        sentence=text,
+        sentence=_sentence(text),
         title=Text(f"{{place}}：{_plain(text.zh)}（{{device}}）", f"{{place}}: {_plain(text.en)} ({{device}})"),
         advice=advice,
         clause=Text("本单位规定", "A rule of this site"),
@@ -82,6 +82,15 @@ def build(name: str, given: Mapping[str, Any]) -> Rule:
         applies=applies,
         wire=wired,
     )
+
+
+def _sentence(text: Text) -> Text:
+    """With a full stop, so that what follows does not run into it."""
+    return Text(_stopped(text.zh, "。"), _stopped(text.en, "."))
+
+
+def _stopped(words: str, stop: str) -> str:
+    return words if not words or words[-1] in "。！？；.!?;" else words + stop
 
 
 def _plain(text: str) -> str:

@@ -21,8 +21,24 @@ from rules.condition import (
     room_empty,
 )
 
-__all__ = ["Condition", "Evidence", "Parameter", "Part", "Rule", "Text", "Truth", "Values", "after", "both", "clear",
-           "either", "not_needed", "read", "room_empty"]  # fmt: skip
+__all__ = [
+    "Condition",
+    "Evidence",
+    "Parameter",
+    "Part",
+    "Rule",
+    "Text",
+    "Truth",
+    "Values",
+    "after",
+    "both",
+    "clear",
+    "either",
+    "nobody_by_sensors",
+    "not_needed",
+    "read",
+    "room_empty",
+]  # fmt: skip
 
 
 class Parameter(NamedTuple):
@@ -65,7 +81,19 @@ class Rule:
     wire: Callable[[Bench, Device, Values], Condition | None]  # None: this device lacks what the rule needs
     pairs: Sequence[tuple[str, str]] = field(default=())  # parameters of which the first must be below the second
     detail: Callable[[Evidence], Text | None] | None = None  # the sentence with the values of the case
+    brief: Text | None = None  # the sentence about one case, where ``sentence`` tells of several kinds of case
+    lost: Text = field(default=Text("浪费", "Wasted"))  # what its consumption is called
     of_department: Callable[[Bench, Department, Values], Condition | None] | None = None  # about departments instead
+
+    @property
+    def steady(self) -> bool:
+        """Whether what it costs runs on hour by hour; not so where it is reckoned by night, day or month."""
+        return self.lost.en == "Wasted"
+
+    @property
+    def told(self) -> Text:
+        """What is said of a case whose values are not to be told."""
+        return self.brief or self.sentence
 
     @property
     def inputs(self) -> str:
@@ -82,3 +110,8 @@ class Rule:
 def read(evidence: Evidence, quantity: str) -> float | str | None:
     """The value of ``quantity`` in the evidence; None where it is unknown or not shown."""
     return next((r["value"] for r in evidence["readings"] if r["quantity"] == quantity), None)
+
+
+def nobody_by_sensors(evidence: Evidence) -> bool:
+    """Whether sensors said that nobody was there; else it was the calendar."""
+    return (evidence.get("presence") or {}).get("source") == "sensors"

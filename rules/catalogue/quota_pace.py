@@ -33,7 +33,7 @@ def of_department(bench: Bench, department: Department, values: Values) -> Condi
 
 def detail(evidence: Evidence) -> Text | None:
     """Used and allowed."""
-    facts = evidence["facts"]
+    facts = evidence.get("facts", {})
     parts = [
         (facts[used], facts[allowed], unit)
         for used, allowed, unit in (("kwh", "kwh_allowed", "kWh"), ("m3", "m3_allowed", "m³"))
@@ -41,7 +41,9 @@ def detail(evidence: Evidence) -> Text | None:
     ]
     if not parts:
         return None
-    zh = "；".join(f"本月已用 {used:.1f} {unit}，按定额进度应为 {allowed:.1f} {unit}" for used, allowed, unit in parts)
+    zh = "；".join(
+        f"本月已用 {used:.1f} {unit}，按定额进度应不超过 {allowed:.1f} {unit}" for used, allowed, unit in parts
+    )
     en = "; ".join(
         f"{used:.1f} {unit} used this month, {allowed:.1f} {unit} by the quota" for used, allowed, unit in parts
     )
@@ -52,9 +54,10 @@ RULE = Rule(
     name="quota_pace",
     sentence=Text("本月用量超过定额进度。", "This month's use is ahead of the quota."),
     title=Text("{place}：用量超定额进度", "{place}: ahead of its quota"),
-    advice=Text("请分析用量并采取节约措施。", "Look at what used most, and save there."),
+    advice=Text("请查明用量大的原因并采取节约措施。", "Look at what used most, and save there."),
     clause=Text("定额考核", "Quotas per department (定额考核)"),
     severity="info",
+    lost=Text("超用", "Above the quota"),
     parameters=(
         Parameter("margin", "%", 10.0, 0.0, 500.0, Text("超过进度多少才算", "How far ahead of the pace it must be")),
     ),

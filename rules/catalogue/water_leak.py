@@ -66,11 +66,13 @@ def wire(bench: Bench, device: Device, values: Values) -> Condition:
 
 def detail(evidence: Evidence) -> Text | None:
     """How much runs at the least."""
-    slowest = evidence["facts"]["slowest"] or evidence["facts"]["night_flow"]
+    facts = evidence.get("facts", {})
+    slowest = facts.get("slowest") or facts.get("night_flow")
     if not slowest:
         return None
     return Text(
-        f"用水一直不停，最少时每小时 {slowest:.0f} L。", f"Water never stops; at the least {slowest:.0f} L an hour run."
+        f"用水一直不停，最少时每小时也有 {slowest:.0f} L。",
+        f"Water never stops; at the least {slowest:.0f} L an hour run.",
     )
 
 
