@@ -42,6 +42,14 @@ _HOST: Final = re.compile(r"[\w.:%-]+")
 _SERIAL_OPTIONS: Final = {"baudrate": r"\d{3,7}", "parity": "[NEO]", "stopbits": "[12]", "bytesize": "[78]"}
 
 
+def _is_host(name: str) -> bool:
+    """Whether ``name`` can be looked up: what comes in parts of none or of more than 63 letters cannot (RFC 1035)."""
+    try:
+        return bool(_HOST.fullmatch(name) and name.encode("idna"))
+    except UnicodeError:
+        return False
+
+
 def parse_endpoint(protocol: str, text: object) -> Endpoint:
     """``text`` as the address of a link of ``protocol``. Raises ValueError with what is accepted."""
     schemes = SCHEMES[protocol]
@@ -60,7 +68,7 @@ def parse_endpoint(protocol: str, text: object) -> Endpoint:
     if parts.scheme in ("rtu", "ascii", "serial"):
         return _serial_endpoint(parts)
     host = parts.hostname or ""
-    if not _HOST.fullmatch(host):
+    if not _is_host(host):
         raise ValueError(f"{shown(text)} names no host; write e.g. {parts.scheme}://10.1.0.5")
     if parts.path.strip("/") or parts.query or parts.fragment:
         raise ValueError(f"{shown(text)}: nothing may follow the port")
@@ -91,7 +99,7 @@ def _web_address(value: str) -> str:
         raise ValueError("name and password do not belong into the address; use user: and password: ${NAME}, or token:")
     try:
         parts = urlsplit(value)
-        sound = parts.scheme in ("http", "https") and _HOST.fullmatch(parts.hostname or "") and parts.port != 0
+        sound = parts.scheme in ("http", "https") and _is_host(parts.hostname or "") and parts.port != 0
     except ValueError:  # what urlsplit says of a bad port or bracket
         sound = False
     if not sound:
@@ -101,7 +109,7 @@ def _web_address(value: str) -> str:
 
 def _listen_address(value: str) -> str:
     host, _, port = value.rpartition(":")
-    if not host or not _HOST.fullmatch(host.strip("[]")) or not port.isdecimal() or int(port) > 65535:
+    if not host or not _is_host(host.strip("[]")) or not port.isdecimal() or int(port) > 65535:
         raise ValueError(f"{shown(value)} is no address to listen on, such as 127.0.0.1:9105")
     return value
 

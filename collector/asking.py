@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from building.clock import Clock
 from building.errors import ConfigError, LinkDown, MeterRefused, NoAnswer
-from building.readings import Flaw, Grade, Reading, with_flaws
+from building.readings import Flaw, Grade, Quality, Reading, with_flaws
 from building.site import Device, Link, Site
 from collector.decoding import Decoder, Flaws, Values
 from collector.health import DeviceHealth, LinkHealth
@@ -22,7 +22,8 @@ from collector.profiles import Profile, load_profile
 from collector.service import Credentials, access_of, endpoint_of, timeout_of
 from collector.stations import line_for, station_of
 
-_WRONG_QUESTION = (2, 3)  # exception codes: no such register, not so many at once
+_TOGETHER: Final = 0.3  # real seconds for the other messages of a device that tells its values one by one
+_WRONG_QUESTION: Final = (2, 3)  # exception codes: no such register, not so many at once
 
 
 class Answer(NamedTuple):
@@ -130,23 +131,54 @@ async def _wait(
         now=clock.now,
         on_state=on_state,
         persistent=False,
+        version=link.version,
     )
 
-    async def first() -> Answer:
+    heard: list[Reading] = []
+    messages: list[Message] = []
+    wanted = set(profile.quantities) - {"online"}  # a last will alone says that the device is there, and no more
+    telling = asyncio.Event()
+
+    async def listen() -> None:
         async for batch in line.batches():
             readings = listener.readings(batch)
             batch.acknowledge()
-            if readings:
-                return Answer(readings[0], messages=tuple(batch.messages))
-        raise AssertionError("batches have no end")
+            heard.extend(readings)
+            messages.extend(batch.messages)
+            if any(wanted & {*reading.values, *reading.quality.flaws} for reading in readings):
+                telling.set()
 
     async with line:
-        waiting = asyncio.create_task(first(), name=f"read {device.id}")
-        either: list[asyncio.Future[Any]] = [waiting, down]
-        done, _ = await asyncio.wait(either, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
-        if waiting in done:
-            return waiting.result()
-        waiting.cancel()
+        listening = asyncio.create_task(listen(), name=f"read {device.id}")
+        told = asyncio.create_task(telling.wait(), name=f"read {device.id}: the first")
+        either: list[asyncio.Future[Any]] = [listening, told, down]
+        try:
+            await asyncio.wait(either, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+            if telling.is_set():
+                await asyncio.sleep(_TOGETHER)
+        finally:
+            told.cancel()
+            listening.cancel()
+    if listening.done() and not listening.cancelled():
+        listening.result()  # a fault of ours
+    if heard:
+        return Answer(_together(heard), messages=tuple(messages))
     if down.done():
         raise down.result()
     raise NoAnswer(f"device '{device.id}' has published nothing within {patience:g} s; check topic: {device.topic}")
+
+
+def _together(readings: Sequence[Reading]) -> Reading:
+    """What messages that came together say as one: the last word on each quantity, and the worst of their grades."""
+    values: Values = {}
+    flaws: Flaws = {}
+    for reading in readings:
+        for name in reading.values:
+            flaws.pop(name, None)
+        for name in reading.quality.flaws:
+            values.pop(name, None)
+        values |= reading.values
+        flaws |= reading.quality.flaws
+    worst = max((reading.quality for reading in readings), key=lambda quality: (quality.grade, quality.reason))
+    last = max(reading.taken_at for reading in readings)
+    return Reading(readings[0].device, last, values, Quality(worst.grade, worst.reason, flaws))

@@ -30,14 +30,28 @@ _STEP: Final = 50  # ms; what suggestions are rounded up to
 
 
 class Findings(NamedTuple):
-    """What examining one device gave. ``times`` are ms per request; ``errors`` are counted by kind."""
+    """What examining one device gave. ``times`` are ms per request; ``errors`` are counted by kind.
+
+    ``faults`` say what is wrong and how to mend it, ``hints`` what could be better where nothing is wrong.
+    """
 
     device: str
     asked: int
     times: tuple[float, ...]
     errors: Mapping[str, int]
     answer: Answer | None
-    advice: tuple[str, ...]
+    faults: tuple[str, ...]
+    hints: tuple[str, ...] = ()
+
+    @property
+    def advice(self) -> tuple[str, ...]:
+        """All there is to say, the faults first."""
+        return self.faults + self.hints
+
+    @property
+    def well(self) -> bool:
+        """Whether nothing is wrong with it."""
+        return not self.faults and not self.errors
 
     @property
     def median(self) -> float | None:
@@ -77,10 +91,11 @@ async def examine(
                 continue
             times.append((time.monotonic() - began) * 1000)
     answer = await _answer(line, device, profile, clock) if times else None
-    advice = _line_advice(asked, times, errors, waits, last, language)
+    faults = _line_faults(asked, times, errors, waits, last, language)
     if answer is not None and (doubt := doubt_about(device, profile, answer, language)):
-        advice.append(doubt)
-    return Findings(device.id, asked, tuple(times), dict(errors), answer, tuple(advice))
+        faults.append(doubt)
+    hints = () if errors or faults else _line_hints(times, waits, language)
+    return Findings(device.id, asked, tuple(times), dict(errors), answer, tuple(faults), hints)
 
 
 _KINDS: Final[Mapping[type[GreenwardenError], str]] = {NoAnswer: "silence", BadFrame: "bad frame", LinkDown: "down"}
@@ -120,7 +135,7 @@ _ADVICE: Final[Mapping[str, Mapping[str, str]]] = {
 }
 
 
-def _line_advice(
+def _line_faults(
     asked: int, times: Sequence[float], errors: Mapping[str, int], timeout: int, last: str, language: str
 ) -> list[str]:
     words = _ADVICE[language]
@@ -137,11 +152,17 @@ def _line_advice(
     worst = max(times, default=0.0)
     if worst > timeout:
         told.append(words["late"].format(worst=worst, set=_rounded(worst)))
-    elif times and timeout > 10 * max(worst, _LEAST_TIMEOUT / 2) and not errors:
-        told.append(words["quick"].format(set=_rounded(worst), timeout=timeout))
     if any(kind.startswith("exception") for kind in errors):
         told.append(words["refused"].format(last=last))
     return told
+
+
+def _line_hints(times: Sequence[float], timeout: int, language: str) -> tuple[str, ...]:
+    """A meter that answers at once is waited for long when it is gone."""
+    worst = max(times, default=math.inf)
+    if timeout <= 10 * max(worst, _LEAST_TIMEOUT / 2):
+        return ()
+    return (_ADVICE[language]["quick"].format(set=_rounded(worst), timeout=timeout),)
 
 
 def _rounded(worst: float) -> int:

@@ -16,7 +16,8 @@ from pydantic import ValidationError
 from building.document import parse_document
 from building.errors import ConfigError
 from building.site import DAY, Device
-from collector.discovery import Entity, page_of, read_announcement
+from collector.announcements import Entity, read_announcements
+from collector.discovery import page_of
 from collector.profiles import Profile, parse_profile
 
 log = logging.getLogger(__name__)
@@ -39,33 +40,39 @@ class Finder:
     def __init__(self, link: str, taken: Container[str]) -> None:
         self._link = link
         self._taken = taken
-        self._devices: dict[str, dict[str, Entity]] = {}  # what says which device, and its entities by topic
+        self._devices: dict[str, dict[str, tuple[Entity, ...]]] = {}  # what says which device, and its words by topic
         self._of: dict[str, str] = {}  # topic of an announcement: device
+        self._several: set[tuple[str, str]] = set()  # devices and quantities of which it was told that not all is read
         self._changed: dict[str, None] = {}
         self._full_told = False
 
     def hear(self, topic: str, payload: bytes) -> bool:
         """Take note of a message; False when it is no announcement."""
-        entity = read_announcement(topic, payload)
-        if entity is None:
+        said = read_announcements(topic, payload)
+        if said is None:
             return False
+        said = tuple(entity for entity in said if not entity.deleted)
+        name = said[0].device if said else None
         before = self._of.get(topic)
-        if before is not None and (entity.deleted or entity.device != before):
+        if before is not None and before != name:
             del self._of[topic], self._devices[before][topic]
             self._changed[before] = None
-        if entity.deleted:
-            return True
-        entities = self._devices.get(entity.device)
-        if entities is None and len(self._devices) < _MOST_DEVICES:
-            entities = self._devices[entity.device] = {}
-        if entities is None or (topic not in entities and len(entities) >= _MOST_ENTITIES):
-            self._tell_full()
-            return True
-        if entities.get(topic) != entity:
-            entities[topic] = entity
-            self._of[topic] = entity.device
-            self._changed[entity.device] = None
+        if name is not None:
+            self._take(topic, name, said)
         return True
+
+    def _take(self, topic: str, name: str, said: tuple[Entity, ...]) -> None:
+        """Remember what was ``said`` at ``topic`` of the device ``name``, if there is room."""
+        known = self._devices.get(name)
+        if known is None and len(self._devices) < _MOST_DEVICES:
+            known = self._devices[name] = {}
+        others = sum(len(entities) for place, entities in (known or {}).items() if place != topic)
+        if known is None or others + len(said) > _MOST_ENTITIES:
+            self._tell_full()
+        elif known.get(topic) != said:
+            known[topic] = said
+            self._of[topic] = name
+            self._changed[name] = None
 
     def _tell_full(self) -> None:
         if not self._full_told:
@@ -82,7 +89,7 @@ class Finder:
         changed, self._changed = self._changed, {}
         found = []
         for name in changed:
-            one = self._found(name, list(self._devices[name].values()))
+            one = self._found(name, [entity for said in self._devices[name].values() for entity in said])
             if not self._devices[name]:
                 del self._devices[name]
             if one is not None:
@@ -93,12 +100,12 @@ class Finder:
         """None for a name that cannot be an id, or announcements without a quantity in them."""
         ident = f"{self._link}/{name}" if name in self._taken else name
         made = page_of(entities)
-        topic, page = made if made is not None else ("", {})
+        topic, page, several = made if made is not None else ("", {}, ())
         about = entities[0].config if entities else {}
         settings = {
             "id": ident,
             "link": self._link,
-            "kind": _kind(entities, page),
+            "kind": kind_of(entities, page),
             "name": _name(about),
             "topic": topic,
         }
@@ -110,15 +117,30 @@ class Finder:
             why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
             log.warning("what %r announces on link %s cannot be used: %s", name[:_LONGEST_NAME], self._link, why)
             return None
+        for quantity in several:
+            self._tell_several(ident, quantity)
         return Found(device, profile)
 
+    def _tell_several(self, ident: str, quantity: str) -> None:
+        if (ident, quantity) not in self._several:
+            self._several.add((ident, quantity))
+            log.warning(
+                "device %r announces more than one %s; one is read. Give it a page of its own for the others: "
+                "docs/new-meter.md",
+                ident[:_LONGEST_NAME],
+                quantity,
+            )
 
-def _kind(entities: list[Entity], page: Mapping[str, Any]) -> str:
+
+def kind_of(entities: list[Entity], page: Mapping[str, Any]) -> str:
+    """What kind of device these entities are of, by what its page tells."""
     quantities = {point["quantity"] for topic in page.get("topics", ()) for point in topic["values"]}
     components = {entity.component for entity in entities}
+    classes = {str(entity.config.get("device_class")) for entity in entities if entity.component == "sensor"}
     measures = bool(quantities & {"active_power", "energy_import", "current", "voltage"})
     rules: tuple[tuple[str, Callable[[], bool]], ...] = (
         ("aircon", lambda: bool(quantities & {"mode", "setpoint"})),
+        ("gas", lambda: "gas" in classes),
         ("water", lambda: bool(quantities & {"volume", "flow"})),
         ("light", lambda: "light" in components),
         ("plug", lambda: "on" in quantities),

@@ -13,7 +13,7 @@ from building.durations import format_duration
 from building.errors import BadFrame, LinkDown
 from building.readings import Flaw, Grade, Quality, Reading, no_answer, with_flaws
 from building.site import Device
-from collector.discovery import TOPICS
+from collector.announcements import TOPICS
 from collector.finding import Finder
 from collector.health import DeviceHealth, LinkHealth
 from collector.links.mqtt import Batch, Message, MqttLink

@@ -9,7 +9,7 @@ from typing import Final
 from rich.progress import Progress
 
 from building.clock import SystemClock
-from building.errors import ConfigError, GreenwardenError, LinkDown
+from building.errors import ConfigError, LinkDown, NoAnswer
 from building.site import Device, Link, Site
 from collector.asking import read_once
 from collector.examining import Findings, examine
@@ -22,13 +22,15 @@ from greenwarden.door import open_site, profiles_folder
 _WORDS: Final[Mapping[str, Mapping[str, str]]] = {
     "en": {
         "device": "device", "requests": "requests", "median": "median ms", "worst": "worst ms", "errors": "errors",
-        "advice": "what to do", "none": "none", "well": "well", "down": "link {link} is down: {reason}",
+        "advice": "what to do", "none": "none", "and": "; ", "well": "well", "down": "link {link} is down: {reason}",
         "examining": "examining", "silence": "silence", "bad frame": "bad frame",
+        "gone": "its last will says that it is gone: is it powered, does it reach the network?",
     },
     "zh": {
         "device": "设备", "requests": "请求", "median": "中位 ms", "worst": "最慢 ms", "errors": "错误",
-        "advice": "建议", "none": "无", "well": "正常", "down": "通信 {link} 中断：{reason}",
+        "advice": "建议", "none": "无", "and": "；", "well": "正常", "down": "通信 {link} 中断：{reason}",
         "examining": "检查中", "silence": "无应答", "bad frame": "坏帧",
+        "gone": "其遗嘱消息（LWT）显示设备已离线：是否通电，能否连上网络？",
     },
 }  # fmt: skip
 
@@ -36,7 +38,7 @@ _PATIENCE = 3.0  # times the link's own timeout, to see how late answers come
 
 
 async def doctor(path: Path, only: str | None, *, rounds: int, patience: float, as_json: bool) -> bool:
-    """Print what is found; True when nothing is wrong. ``only`` is the id of one device or link.
+    """Print what is found; True when nothing is wrong (a hint is no fault). ``only`` is the id of one device or link.
 
     ``patience``: seconds to wait for a device that speaks by itself. Raises ConfigError.
     """
@@ -55,7 +57,7 @@ async def doctor(path: Path, only: str | None, *, rounds: int, patience: float, 
                 language,
             )  # fmt: skip
     _show(found, down, words, as_json=as_json)
-    return not down and not any(one.advice or one.errors for one in found)
+    return not down and all(one.well for one in found)
 
 
 def _chosen(site: Site, only: str | None) -> list[Device]:
@@ -82,9 +84,12 @@ async def _on_link(
     clock = SystemClock()
     found: list[Findings] = []
     if link.mqtt is not None:
-        for device in devices:
-            said(device.id)
-            found.append(await _listener(site, device.id, folder, patience))
+        try:
+            for device in devices:
+                said(device.id)
+                found.append(await _listener(site, device.id, folder, patience, _WORDS[language]))
+        except LinkDown as error:
+            down[link.id] = str(error)
         return found
     profiles = {device.id: load_profile(device.profile or "", folder) for device in devices}
     line = line_for(
@@ -106,14 +111,16 @@ async def _on_link(
     return found
 
 
-async def _listener(site: Site, device: str, folder: Path, patience: float) -> Findings:
-    """A device that speaks by itself: whether it does, and sense."""
+async def _listener(site: Site, device: str, folder: Path, patience: float, words: Mapping[str, str]) -> Findings:
+    """A device that speaks by itself: whether it does, and sense. Raises LinkDown, ConfigError."""
     try:
         answer = await read_once(site, device, SystemClock(), profiles_folder=folder, patience=patience)
-    except GreenwardenError as error:
+    except NoAnswer as error:
         return Findings(device, 1, (), {"silence": 1}, None, (str(error),))
-    flaws = tuple(flaw.reason for flaw in answer.reading.quality.flaws.values())
-    return Findings(device, 1, (), {}, answer, flaws)
+    faults = [flaw.reason for flaw in answer.reading.quality.flaws.values()]
+    if answer.reading.values.get("online") == 0:
+        faults.append(words["gone"])
+    return Findings(device, 1, (), {}, answer, tuple(faults))
 
 
 def _show(found: list[Findings], down: Mapping[str, str], words: Mapping[str, str], *, as_json: bool) -> None:
@@ -126,6 +133,7 @@ def _show(found: list[Findings], down: Mapping[str, str], words: Mapping[str, st
                 "worst_ms": one.worst,
                 "errors": one.errors,
                 "advice": one.advice,
+                "well": one.well,
             }
             for one in found
         ]
@@ -138,7 +146,7 @@ def _show(found: list[Findings], down: Mapping[str, str], words: Mapping[str, st
             "" if one.median is None else f"{one.median:.0f}",
             "" if one.worst is None else f"{one.worst:.0f}",
             ", ".join(f"{number} {words.get(kind, kind)}" for kind, number in one.errors.items()) or words["none"],
-            "; ".join(one.advice) or words["well"],
+            words["and"].join([*one.faults, *([words["well"]] if one.well else []), *one.hints]),
         )
         for one in found
     ]

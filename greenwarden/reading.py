@@ -38,6 +38,8 @@ async def read_device(path: Path, device_id: str, *, as_json: bool, timeout_s: f
     at = to_iso(answer.reading.taken_at, site.site.tz)
     rows = list(_rows(answer, *_WORDS[language]))
     terminal.out.print(terminal.table(f"{answer.reading.device}  {at}", _COLUMNS[language], rows, right=(1, 3, 4)))
+    if answer.reading.quality.reason:
+        terminal.say(answer.reading.quality.reason)
     for message in answer.messages:
         terminal.say(f"{message.topic}  {message.payload[:2000].decode(errors='replace')}")
     if doubt:
@@ -50,6 +52,7 @@ def _as_json(site: Site, answer: Answer) -> dict[str, Any]:
         "device": reading.device,
         "at": to_iso(reading.taken_at, site.site.tz),
         "values": dict(reading.values),
+        "remark": reading.quality.reason,
         "flaws": {name: flaw.reason for name, flaw in reading.quality.flaws.items()},
         "details": dict(answer.details),
         "raw": [

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 import secrets
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,9 +18,11 @@ from building.clock import Clock, SystemClock
 from building.endpoints import Endpoint, parse_endpoint
 from building.errors import BadFrame, ConfigError, LinkDown, MeterRefused, NoAnswer
 from building.site import Device, Link
+from collector.announcements import TOPICS, Entity, read_announcements
 from collector.asking import ask_device
-from collector.discovery import TOPICS, Entity, page_of, read_announcement
+from collector.discovery import page_of
 from collector.examining import doubt_about
+from collector.finding import kind_of
 from collector.fitting import fits, is_there
 from collector.links.cjt188 import Cjt188Link
 from collector.links.dlt645 import Dlt645Link
@@ -36,8 +40,9 @@ from greenwarden.door import language_of, open_site, profiles_folder
 
 _BAUDS: Final = ("9600", "19200", "2400", "4800", "38400", "115200")
 _PARITIES: Final = ("N", "E", "O")
-_HEARD_ENOUGH: Final = 3  # sound answers at one setting of the line: no other is tried
+_LAST_UNIT: Final = 255  # 247 on a bus; over TCP 0 and 255 are the server itself
 _MOST_ENTITIES: Final = 10_000
+_TAKEN_FOR: Final = re.compile("(on|off|yes|no|true|false|null|y|n)", re.IGNORECASE)  # by YAML
 _LISTENED: Final = (
     *TOPICS, "tele/+/SENSOR", "tele/+/LWT", "zigbee2mqtt/#", "shellies/+/#", "+/events/rpc", "+/status/#",
     "+/online", "wmbusmeters/+", "spBv1.0/#",
@@ -55,6 +60,7 @@ _WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         "numbers": "looking for meter numbers", "asked": "asked {asked}", "number": "number {number}",
         "listening": "listening to {address}", "topic": "topic {topic}", "written": "page written to {name}",
         "write": "add --write for its page",
+        "several": "; of several {names} one is read", "more": "{shown} and {left} more",
         "sparkplug": "Sparkplug B, which is not read: have the gateway send JSON too",
         "nobody": "Nobody answers. Check power, the two wires (A and B may be swapped), baud rate and parity.",
         "where": "where", "profile": "profile", "fits": "fits", "says": "says", "remark": "remark", "none": "none",
@@ -68,7 +74,8 @@ _WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         "order": "其字序为 {order}，与型号所写不同",
         "numbers": "查找表号", "asked": "询问 {asked}", "number": "表号 {number}",
         "listening": "监听 {address}", "topic": "主题 {topic}", "written": "型号页已写入 {name}",
-        "write": "加 --write 可写出型号页", "sparkplug": "Sparkplug B，本程序不读；请让网关另发 JSON",
+        "write": "加 --write 可写出型号页", "several": "；有多个 {names}，只读其中一个",
+        "more": "{shown} 等，另有 {left} 项", "sparkplug": "Sparkplug B，本程序不读；请让网关另发 JSON",
         "nobody": "无人应答。请检查供电、两根线（A、B 可能接反）、波特率和校验。",
         "where": "位置", "profile": "型号", "fits": "相符", "says": "读数", "remark": "说明", "none": "无",
         "lines": "写入 devices.yaml 的 devices: 之下（自定 id、kind 和 zone）",
@@ -142,9 +149,9 @@ def _units(text: str) -> list[int]:
         first, _, last = part.strip().partition("-")
         if not first.isdecimal() or (last and not last.isdecimal()):
             raise ConfigError(f"--units {text!r}: write e.g. 1-32 or 1,5,11-20")
+        if max(int(first), int(last or first)) > _LAST_UNIT or int(last or first) < int(first):
+            raise ConfigError(f"--units {text!r}: units are 1 to 247, the lower one first")
         units += range(int(first), int(last or first) + 1)
-    if not units or max(units) > 255:
-        raise ConfigError(f"--units {text!r}: units are 1 to 247")
     return list(dict.fromkeys(units))
 
 
@@ -296,6 +303,7 @@ async def _scan_broker(
         now=clock.now,
         on_state=lambda state: down.append(state) if state is not None else None,
         persistent=False,
+        version=link.version,
     )
 
     async def listen() -> None:
@@ -356,7 +364,8 @@ def _name_in(topic: str, pattern: str) -> str | None:
 
 
 def _speaker(ident: str, name: str, profile: str, kind: str, message: Message, words: Mapping[str, str]) -> Found:
-    text = f"- {{id: {name}, kind: {kind}, profile: {profile}, link: {ident}, topic: {name}}}"
+    shown = _quoted(name)
+    text = f"- {{id: {shown}, kind: {kind}, profile: {profile}, link: {ident}, topic: {shown}}}"
     where = words["topic"].format(topic=name)
     return Found(where, profile, 1.0, {}, message.payload[:60].decode(errors="replace"), text)
 
@@ -374,24 +383,44 @@ def _announced_devices(
     """Devices that described themselves for Home Assistant, but for those whose bridge we know better."""
     devices: dict[str, list[Entity]] = {}
     for topic, message in heard.items():
-        entity = read_announcement(topic, message.payload)
-        if entity is not None and not entity.deleted and "zigbee2mqtt" not in str(entity.state_topic):
-            devices.setdefault(entity.device, []).append(entity)
+        for entity in read_announcements(topic, message.payload) or ():
+            if not entity.deleted and "zigbee2mqtt" not in str(entity.state_topic):
+                devices.setdefault(entity.device, []).append(entity)
+    taken: set[str] = set()
     for device, entities in devices.items():
         made = page_of(entities)
         if made is None:
             continue
-        topic, page = made
-        name = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in device).strip("_").lower()
-        name = f"found_{name}"
+        topic, page, several = made
+        name = _page_name(device, taken)
         quantities = [point["quantity"] for one in page["topics"] for point in one["values"]]
         target = folder / f"{name}.yaml"
         if write:
             folder.mkdir(exist_ok=True)
             target.write_text(yaml.safe_dump(page, allow_unicode=True, sort_keys=False), encoding="utf-8")
         remark = words["written"].format(name=target.name) if write else words["write"]
-        text = f"- {{id: {name[6:]}, kind: sensor, profile: {name}, link: {ident}, topic: {topic}}}"
+        if several:
+            remark += words["several"].format(names=", ".join(several))
+        kind = kind_of(entities, page)
+        text = f"- {{id: {_quoted(name[6:])}, kind: {kind}, profile: {name}, link: {ident}, topic: {_quoted(topic)}}}"
         yield Found(words["topic"].format(topic=topic), name, 1.0, dict.fromkeys(quantities, ""), remark, text)
+
+
+def _page_name(device: str, taken: set[str]) -> str:
+    """A file name for a page, of its own for each device; of a name in other letters only a number is left."""
+    plain = re.sub(r"[^a-z0-9]+", "_", device.lower()).strip("_") or "device"
+    name, number = f"found_{plain}", 1
+    while name in taken:
+        number += 1
+        name = f"found_{plain}_{number}"
+    taken.add(name)
+    return name
+
+
+def _quoted(text: str) -> str:
+    """``text`` as a value of devices.yaml: in quotes where YAML would take it for something else."""
+    plain = re.fullmatch(r"[^\W\d][\w/.:-]*", text) and not text.endswith(":") and not _TAKEN_FOR.fullmatch(text)
+    return text if plain else json.dumps(text, ensure_ascii=False)
 
 
 # -- what is shown ----------------------------------------------------------------------------------------------------
@@ -409,7 +438,7 @@ def _show(found: list[Found], words: Mapping[str, str], *, as_json: bool) -> Non
             one.where,
             one.profile or words["none"],
             f"{one.score:.0%}" if one.profile else "",
-            _brief(one.values),
+            _brief(one.values, words["more"]),
             one.remark,
         )
         for one in found
@@ -423,9 +452,10 @@ def _show(found: list[Found], words: Mapping[str, str], *, as_json: bool) -> Non
             terminal.say(f"  {line}")
 
 
-def _brief(values: Mapping[str, float | str], most: int = 4) -> str:
+def _brief(values: Mapping[str, float | str], more: str, most: int = 4) -> str:
     shown = [
         f"{name} {value:.6g}" if isinstance(value, float | int) else f"{name} {value}".strip()
         for name, value in values.items()
     ]
-    return ", ".join(shown[:most]) + (f" and {len(shown) - most} more" if len(shown) > most else "")
+    told, left = ", ".join(shown[:most]), len(shown) - most
+    return more.format(shown=told, left=left) if left > 0 else told

@@ -20,14 +20,23 @@ if not out.is_terminal:
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+_UNSEEN: Final = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)), "�")
+"""Characters that steer a terminal instead of being shown, but for tab and line end."""
+
+
+def _plain(text: str) -> str:
+    """``text`` as it is: names and payloads come from outside, and are neither markup nor orders to the terminal."""
+    return escape(text.translate(_UNSEEN))
+
+
 def say(text: str) -> None:
-    """A line for people; a file or another program gets it whole. Names come from outside: they are never markup."""
-    out.print(escape(text), soft_wrap=not out.is_terminal)
+    """A line for people; a file or another program gets it whole."""
+    out.print(_plain(text), soft_wrap=not out.is_terminal)
 
 
 def complain(text: str) -> None:
     """An error sentence on standard error."""
-    err.print(f"[bold red]error:[/] {escape(text)}" if err.is_terminal else f"error: {escape(text)}")
+    err.print(f"[bold red]error:[/] {_plain(text)}" if err.is_terminal else f"error: {_plain(text)}")
 
 
 def emit_json(content: Mapping[str, Any]) -> None:
@@ -39,11 +48,11 @@ def emit_json(content: Mapping[str, Any]) -> None:
 def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]], *, right: Iterable[int] = ()) -> Table:
     """A table; columns whose numbers are in ``right`` are aligned right."""
     made = Table(
-        title=escape(title) or None, title_justify="left", title_style="bold", header_style="bold", box=SIMPLE_HEAD
+        title=_plain(title) or None, title_justify="left", title_style="bold", header_style="bold", box=SIMPLE_HEAD
     )
     to_the_right = set(right)
     for number, column in enumerate(columns):
-        made.add_column(escape(column), justify="right" if number in to_the_right else "left", overflow="fold")
+        made.add_column(_plain(column), justify="right" if number in to_the_right else "left", overflow="fold")
     for row in rows:
-        made.add_row(*(escape(str(cell)) for cell in row))
+        made.add_row(*(_plain(str(cell)) for cell in row))
     return made

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,28 @@ async def known(one: Office, device: str, *, points: int) -> None:
     await eventually(lambda: device in one.site.device, f"{device} to be known")
     health = one.collector.health().links["broker"]
     await eventually(lambda: health.messages >= points, "the announcements")
+
+
+async def test_a_device_that_announces_itself_in_one_message_is_read_and_let_go(broker: Mosquitto) -> None:
+    components = {
+        name: {"p": "sensor", "dev_cla": name, "unit_of_meas": unit, "val_tpl": f"{{{{ value_json.{name} }}}}"}
+        for name, unit in (("power", "W"), ("energy", "kWh"))
+    }
+    whole = {"dev": {"ids": ["m8"], "name": "Pump"}, "o": {"name": "fw"}, "cmps": components, "stat_t": "cellar/pump"}
+    async with office(broker, site()) as one:
+        one.publish("homeassistant/device/m8/config", json.dumps(whole).encode(), retain=True)
+        await known(one, "m8", points=1)
+        one.publish("cellar/pump", b'{"power": 750, "energy": 12.25}', retain=True)
+        assert [reading.values for reading in await readings(one.kept, 1)] == [
+            {"active_power": 750, "energy_import": 12.25}
+        ]
+        one.publish("homeassistant/device/m8/config", b"", retain=True)
+        one.publish(topic("p"), payload(), retain=True)
+        await known(one, "meter7", points=4)
+        one.publish("cellar/pump", b'{"power": 751}')
+        one.publish("building/meter7/state", b'{"power": 1}', retain=True)
+        last = (await readings(one.kept, 1))[-1]
+        assert (last.device, last.values) == ("meter7", {"active_power": 1000})
 
 
 async def test_announcements_kept_by_the_broker_serve_after_a_restart_too(broker: Mosquitto) -> None:
@@ -130,6 +152,7 @@ def test_a_topic_that_could_be_many_is_refused(state: str) -> None:
     ("config", "kind"),
     [
         ({"dev_cla": "water", "unit_of_meas": "m³"}, "water"),
+        ({"dev_cla": "gas", "unit_of_meas": "m³"}, "gas"),
         ({"dev_cla": "temperature", "unit_of_meas": "°C"}, "sensor"),
         ({"dev_cla": "voltage", "unit_of_meas": "V"}, "electricity"),
     ],
@@ -152,6 +175,37 @@ def test_no_broker_makes_us_remember_without_end() -> None:
         finder.hear(topic(f"q{number}"), payload(dev={"ids": ["d1"]}, val_tpl=f"{{{{ value_json.p{number} }}}}"))
     assert len(finder.changes()) == 1000
     assert len(finder._devices["d1"]) == 100
+
+
+def test_a_whole_device_counts_by_its_components_and_is_replaced_whole() -> None:
+    def message(names: Iterable[str]) -> bytes:
+        components = {
+            name: {"p": "sensor", "dev_cla": "power", "val_tpl": f"{{{{ value_json.{name} }}}}"} for name in names
+        }
+        return json.dumps({"dev": {"ids": "d1"}, "stat_t": "a/b", "cmps": components}).encode()
+
+    finder, place = Finder("broker", ()), "homeassistant/device/d1/config"
+    assert finder.hear(place, message(f"p{number}" for number in range(100)))
+    assert finder.hear("homeassistant/device/d1/other/config", message(["one_too_many"]))
+    assert len(finder.changes()) == 1
+    assert list(finder._devices["d1"]) == [place]
+    assert finder.hear(place, message(["power"]))
+    (found,) = finder.changes()
+    assert found.profile is not None
+    assert [point.path for point in found.profile.topics[0].values] == [("power",)]
+    assert finder.hear(place, message([]))
+    assert [found.profile for found in finder.changes()] == [None]
+
+
+def test_a_second_value_of_one_quantity_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    finder = heard(("p", payload()), ("q", payload(val_tpl="{{ value_json.power_b }}")))
+    finder.changes()
+    finder.hear(topic("r"), payload(val_tpl="{{ value_json.power_c }}"))
+    finder.changes()
+    assert [record.message for record in caplog.records] == [
+        "device 'broker/meter7' announces more than one active_power; one is read. Give it a page of its own for the "
+        "others: docs/new-meter.md"
+    ]
 
 
 @given(st.lists(st.tuples(st.text(max_size=12), st.binary(max_size=200) | st.builds(

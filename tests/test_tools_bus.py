@@ -146,6 +146,13 @@ def test_wrong_use_of_scan_is_a_sentence(tmp_path: Path, link: str, sentence: st
     assert "Traceback" not in output
 
 
+@pytest.mark.parametrize("units", ["x", "1-99999999999", "300", "5-1", "", "1-2-3"])
+def test_wrong_units_are_a_sentence_at_once(tmp_path: Path, units: str) -> None:
+    code, output = run("scan", "tcp://127.0.0.1:1", "--units", units, "--site", str(tmp_path / "none.yaml"))
+    assert code == 2
+    assert f"--units '{units}'" in output
+
+
 async def test_only_the_right_page_fits_each_meter() -> None:
     pages = {name: load_profile(name) for name in profile_names()}
     for held, name in ((SDM120, "eastron_sdm120"), (SDM630, "eastron_sdm630")):
@@ -287,6 +294,22 @@ def test_doctor_prints_a_row_per_device_and_fails_when_something_is_wrong(tmp_pa
         code, output = run("doctor", "m1", "--site", str(path), "--json")
         assert code == 0, output
         assert json.loads(output)["devices"][0]["errors"] == {}
+
+
+@pytest.mark.parametrize(
+    ("language", "well"), [("en", "well; timeout: 200ms would do"), ("zh", "正常；该通信设 timeout: 200ms 即可")]
+)
+def test_advice_about_a_good_meter_is_no_fault(tmp_path: Path, language: str, well: str) -> None:
+    with served(lambda: MeterServer({1: SDM120})) as server:
+        meter = {"id": "m1", "profile": "eastron_sdm120", "unit": 1}
+        path = site_file(tmp_path, server.url, meter, language=language, timeout="2s")
+        code, output = run("doctor", "--site", str(path), "--rounds", "2")
+        assert well in output.replace("\n", "")
+        assert code == 0
+        code, output = run("doctor", "--site", str(path), "--rounds", "2", "--json")
+        (device,) = json.loads(output)["devices"]
+        assert (code, device["well"], device["errors"]) == (0, True, {})
+        assert device["advice"] == ["timeout: 200ms would do for the link (it is 2000 ms)"]
 
 
 def test_a_chinese_site_is_spoken_to_in_chinese(tmp_path: Path) -> None:

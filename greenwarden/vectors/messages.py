@@ -14,8 +14,8 @@ import msgspec
 from building.errors import BadFrame
 from building.quantities import QUANTITIES
 from building.site import Device
+from collector.announcements import Entity, read_announcements
 from collector.counters import Counter, CounterTracker, Event
-from collector.discovery import Entity, read_announcement
 from collector.payloads import Decoded, topics_of
 from collector.profiles import Profile, TopicPoint, load_profile, profile_names
 from collector.sparkplug import NAMESPACE, read_topic
@@ -237,9 +237,10 @@ def _several(key: str, name: str, unit: str, many: str, wanted: list[Any], match
 
 
 def _check_discovery(topic: str, payload: bytes, stated: Mapping[str, Any]) -> Verdict:
-    entity = read_announcement(topic, payload)
-    if entity is None:
+    entities = read_announcements(topic, payload)
+    if not entities:
         return remarks([] if stated.get("valid_json") is False else ["not taken for an announcement"])
+    entity = entities[0]
     found: dict[str, Any] = {"component": entity.component, "object_id": entity.object_id, "node_id": entity.node_id}
     found |= {"deleted": entity.deleted} if entity.deleted else _announced(entity)
     faults = [f"{key}: found {found[key]}" for key, one in stated.items() if key in found and not same(found[key], one)]
@@ -253,7 +254,7 @@ def _announced(entity: Entity) -> dict[str, Any]:
         **found,
         "deleted": False,
         "state_topic": entity.state_topic,
-        "availability_topic": entity.availability_topic,
+        "availability_topic": entity.availability.topic if entity.availability is not None else None,
         "unit": config.get("unit_of_measurement"),
         "expire_after_s": config.get("expire_after"),
     }

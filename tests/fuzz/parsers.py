@@ -18,8 +18,9 @@ with atheris.instrument_imports(include=["collector", "building"]):
     from building.errors import BadFrame
     from building.quantities import QUANTITIES
     from building.site import Device
+    from collector.announcements import read_announcements
     from collector.decoding import decode_blocks
-    from collector.discovery import page_of, read_announcement
+    from collector.discovery import page_of
     from collector.finding import Finder
     from collector.links import cjt188, dlt645
     from collector.links.frames import AsciiFraming, RtuFraming, cut_tcp
@@ -59,9 +60,8 @@ def one_input(raw: bytes) -> None:
     elif kind == 3:
         _line(data, which)
     elif kind == 4:
-        entity = read_announcement("homeassistant/sensor/x/config", data)
-        if entity is not None:
-            page_of([entity])
+        for component in ("sensor", "device"):
+            page_of(read_announcements(f"homeassistant/{component}/x/config", data) or ())
         finder = Finder("broker", ("x",))
         finder.hear("homeassistant/sensor/x/config", data)
         finder.changes()
