@@ -9,6 +9,7 @@ refuses is found by asking in halves, once, and left out from then on.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import random
 import time
@@ -138,6 +139,8 @@ class LinkPoller:
             target.refused.clear()
             for one in target.jobs:
                 one.replan()
+        if target.refuses_all and self._clock.steady() >= target.ailing_until and not await self._gives_something(job):
+            return
         blocks, decoder = job.blocks, job.decoder
         answers = await self._ask(target, blocks)
         for block, answer in zip(blocks, answers, strict=True):
@@ -168,7 +171,31 @@ class LinkPoller:
         now = moment_of_its_own(self._clock.now(), target.health.last_reading_at)
         target.health.last_reading_at = now
         target.health.answered += 1
+        if not target.refused:
+            target.health.refused = ()
         await self._publish([with_flaws(target.device.id, now, values, flaws | job.refused_flaws())])
+
+    async def _gives_something(self, job: Job) -> bool:
+        """Of a device that refused everything: whether it does no longer. It may have been starting up.
+
+        Without this small read now and then it would pass for alive when it is gone.
+        """
+        target = job.target
+        answer = await self._try(target, _smallest(target))
+        if isinstance(answer, LinkDown):
+            raise answer
+        if isinstance(answer, bytes):
+            target.refused.clear()
+            for one in target.jobs:
+                one.replan()
+            return True
+        if isinstance(answer, MeterRefused) and answer.code not in _UNREACHABLE:
+            self._answered(target)
+            target.ailing_until = self._clock.steady() + int(self._pace.longest)
+            await self._publish([with_flaws(target.device.id, self._clock.now(), {}, job.refused_flaws())])
+        else:
+            await self._failed(target, answer)
+        return False
 
     async def _ask(self, target: Target, blocks: Sequence[Block]) -> list[Answer]:
         """The answers to ``blocks``, or what went wrong with each. Raises LinkDown."""
@@ -257,6 +284,8 @@ class LinkPoller:
                 "device %s does not give all its registers (%s); the rest is read on", target.device.id, sentence
             )
         job.replan()
+        if target.refuses_all:
+            target.ailing_until = self._clock.steady() + int(self._pace.longest)
 
     def _tell_ailing(self, target: Target, troubles: Sequence[GreenwardenError], *, whole: bool) -> None:
         """A device that answers with a failure of its own, said once; one that has nothing else to say is let rest."""
@@ -369,7 +398,8 @@ class LinkPoller:
     async def _sit_out(self, error: LinkDown, *, mute: bool) -> None:
         """The line is gone, or ``mute``: one event for all behind it; try with growing, random delay until it is back.
 
-        A line that is gone is back with any sign of it, a mute one when somebody behind it speaks.
+        A line that is gone is back with any sign of it, a mute one when somebody behind it speaks: who spoke last is
+        asked each time, the others by turns, since some of them may be dead for good.
         """
         began = self._clock.steady()
         self._health.down_since = self._clock.now()
@@ -378,21 +408,24 @@ class LinkPoller:
         for target in self._targets:
             if not target.said:  # their silence was the line's
                 target.failures, target.probe_due = 0, None
-        delay = self._pace.reconnect
-        number = 0
-        while True:
-            await self._clock.sleep_steady(self._clock.steady() + int(delay * random.uniform(0.5, 1.0)))
-            delay = min(2 * delay, self._pace.longest)
-            target = self._targets[number % len(self._targets)]
-            number += 1
-            answer = await self._try(target, _smallest(target))
-            if not isinstance(answer, (LinkDown, NoAnswer, BadFrame) if mute else LinkDown):
-                break
+        await self._until_back(mute=mute)
         self._health.down_since = None
         log.warning("link %s is back after %s", self._ident, format_duration(self._clock.steady() - began))
         for one in self._targets:
             if one.failures:
                 self._probe_at(self._clock.steady(), one)
+
+    async def _until_back(self, *, mute: bool) -> None:
+        gone = (LinkDown, NoAnswer, BadFrame) if mute else (LinkDown,)
+        latest = max(self._targets, key=lambda one: one.answered_at)
+        turns = itertools.cycle([one for one in self._targets if one is not latest] or [latest])
+        delay = self._pace.reconnect
+        while True:
+            await self._clock.sleep_steady(self._clock.steady() + int(delay * random.uniform(0.5, 1.0)))
+            delay = min(2 * delay, self._pace.longest)
+            for target in dict.fromkeys((latest, next(turns))):
+                if not isinstance(await self._try(target, _smallest(target)), gone):
+                    return
 
 
 def _shown(value: float | str) -> str:

@@ -76,6 +76,11 @@ class Target:
         if self.jobs and (identity := identity_points(profile, device)):
             self.jobs.append(Job(self, profile, identity, DAY, identity=True))
 
+    @property
+    def refuses_all(self) -> bool:
+        """Whether nothing that makes a reading is left to ask for."""
+        return bool(self.refused) and not any(job.blocks for job in self.jobs if not job.identity)
+
     def refusals(self) -> tuple[str, ...]:
         """A sentence for the registers it refuses, for each function and reason."""
         heaps: dict[tuple[int, int], dict[str, None]] = {}

@@ -280,6 +280,46 @@ async def test_one_refused_register_costs_only_itself_and_is_asked_for_once() ->
         assert any(address <= 0x18 < address + count for _, _, address, count in one.line.asked[after + 18 :])
 
 
+def refuses(unit: int) -> Callable[[int, int, int, int], GreenwardenError | None]:
+    return lambda asked, *_: MeterRefused(2, "has no such register (exception 2)") if asked == unit else None
+
+
+async def test_a_device_that_refuses_everything_is_asked_on_seldom_and_found_silent_when_it_is() -> None:
+    site = meters({"id": "a", "unit": 1}, {"id": "b", "unit": 2}, every="10s")
+    async with bench(site, {1: SDM120, 2: SDM120}) as one:
+        one.line.trouble = refuses(1)
+        for _ in range(60):
+            await one.advance(SECOND)
+        last = one.of("a")[-1]
+        assert (last.values, last.quality.grade) == ({}, Grade.BAD)
+        assert one.health["a"].silent_since is None
+        asked = len(one.line.asked)
+        for _ in range(1200):
+            await one.advance(SECOND)
+        assert [request for request in one.line.asked[asked:] if request[0] == 1] == [(1, 4, 0, 2)] * 4
+        assert one.of("a")[-1].taken_at > last.taken_at
+        one.line.trouble = silent(1)
+        for _ in range(400):
+            await one.advance(SECOND)
+        assert one.health["a"].silent_since is not None
+        assert "no answer" in one.of("a")[-1].quality.reason
+        assert (one.health["b"].missed, one.health["b"].resting) == (0, 0)
+
+
+async def test_a_meter_that_refuses_everything_while_it_starts_is_read_whole_minutes_later() -> None:
+    async with bench(meters({"id": "a", "unit": 1}, every="10s"), {1: SDM120}) as one:
+        one.line.trouble = refuses(1)
+        for _ in range(60):
+            await one.advance(SECOND)
+        one.line.trouble = silent()
+        for _ in range(310):
+            await one.advance(SECOND)
+        last = one.of("a")[-1]
+        assert last.values["active_power"] == 331.75
+        assert not last.quality.flaws
+        assert one.health["a"].refused == ()
+
+
 async def test_gaps_that_a_device_does_not_give_are_left_out_and_every_value_is_kept() -> None:
     points = {at for row in load_profile("eastron_sdm120").registers for at in (row.address, row.address + 1)}
     async with bench(meters({"id": "a", "unit": 1}, every="10s"), {1: SDM120}) as one:
@@ -393,6 +433,38 @@ async def test_a_gateway_behind_which_nobody_answers_is_one_event(caplog: pytest
         assert told[1].startswith("device m7 is silent")
         assert len(told) == 2
         assert all(bool(one.of(f"m{n}")[-1].values) is (n != 7) for n in range(1, 31))
+
+
+async def test_the_only_device_that_lives_on_a_line_is_read_again_at_once_after_a_moment_of_silence() -> None:
+    """Nine of ten meters are switched off for good; the tenth must not wait for the turn of each of them."""
+    site = meters(*({"id": f"m{n}", "unit": n} for n in range(1, 11)), every="10s")
+    async with bench(site, dict.fromkeys(range(1, 11), SDM120)) as one:
+        one.line.trouble = silent(*range(1, 10))
+        for _ in range(600):
+            await one.advance(SECOND)
+        one.line.trouble = silent(*range(1, 11))
+        for _ in range(15):
+            await one.advance(SECOND)
+        assert one.link_health.down_since is not None
+        one.line.trouble = silent(*range(1, 10))
+        heard = len(one.of("m10"))
+        for _ in range(30):
+            await one.advance(SECOND)
+        assert any(reading.values for reading in one.of("m10")[heard:])
+        assert one.link_health.down_since is None
+
+
+async def test_of_a_line_that_was_mute_another_device_than_the_last_may_come_back_first() -> None:
+    site = meters(*({"id": f"m{n}", "unit": n} for n in range(1, 4)), every="10s")
+    async with bench(site, dict.fromkeys(range(1, 4), SDM120)) as one:
+        one.line.trouble = silent(1, 2, 3)
+        for _ in range(60):
+            await one.advance(SECOND)
+        one.line.trouble = silent(1, 3)
+        for _ in range(700):
+            await one.advance(SECOND)
+        assert one.link_health.down_since is None
+        assert one.of("m2")[-1].values
 
 
 async def test_a_silent_device_beside_one_that_speaks_is_its_own_event_even_when_that_is_seldom_asked(
