@@ -229,17 +229,15 @@ class _Job:
                 continue
             value += sum(number * column.top / column.bottom for number in summands if number is not None)
             factors = [self.helpers.get(name) for name in special.times]
-            if special.tens:
-                tens = self.helpers.get(special.tens)
-                factors.append(None if tens is None or abs(tens) > 10 else 10.0**tens)
-            if None in factors:
+            tens = self.helpers.get(special.tens) if special.tens else 0
+            if None in factors or tens is None or abs(tens) > 10:
                 self._lack(column, "the device gave no scale for it")
                 continue
-            # Divided rather than multiplied by 0.01, so that 1234 x 10^-2 is 12.34 to the last bit.
             for factor in factors:
                 assert factor is not None
-                value = value / round(1 / factor) if 0 < factor < 1 and special.tens else value * factor
-            self._book(column, value)
+                value *= factor
+            # Divided rather than multiplied by 0.01, so that 1234 x 10^-2 is 12.34 to the last bit.
+            self._book(column, value / 10 ** int(-tens) if tens < 0 else value * 10 ** int(tens))
 
     def _lack(self, column: _Column, reason: str) -> None:
         """A value that cannot be told; of a detail there is nothing to say."""

@@ -50,6 +50,8 @@ class _Field(NamedTuple):
     quantity: Quantity
     paths: tuple[tuple[str, ...], ...]
     unless: tuple[str, ...]
+    beside: tuple[str, ...]
+    plus: tuple[tuple[str, ...], ...]
     when: tuple[tuple[str, ...], str]  # a path and the word that must stand there; empty for always
     words: Mapping[str, str | int]
     factor: Fraction  # the page's scale, and what the device's place adds: ratios, pulse weight, sign
@@ -76,7 +78,9 @@ class PayloadDecoder:
         self._fields = [_field(point, device) for point in topic.values if point.quantity]
         self._details = [point for point in topic.values if point.name]
         self._wants_object = any(point.path for point in topic.values)
-        self._shallow = all(len(path) <= 2 for field in self._fields for path in (*field.paths, field.unless))
+        self._shallow = all(
+            len(path) <= 2 for field in self._fields for path in (*field.paths, *field.plus, field.unless, field.beside)
+        )
         self._places: dict[tuple[Any, ...], _Places] = {}
 
     def decode_all(self, payload: bytes) -> Decoded:
@@ -216,12 +220,14 @@ def _field(point: TopicPoint, device: Device) -> _Field:
     quantity, ratio = QUANTITIES[name], ratio * Fraction(str(point.scale))
     plain = None
     place, _, word = point.when.partition("=")
-    if not words and not place and quantity.nature in (Nature.GAUGE, Nature.COUNTER) and not point.unit.startswith("@"):
+    counted = quantity.nature in (Nature.GAUGE, Nature.COUNTER) and not point.unit.startswith("@")
+    if counted and not words and not place and not point.plus:
         factor, shift = conversion(point.unit, quantity)
         factor *= ratio
         plain = (factor.numerator, factor.denominator, float(shift), quantity.low, quantity.high)
     when = _parts(place), word.lower()
-    return _Field(point, quantity, paths, _parts(point.unless), when, words, ratio, plain)
+    plus = tuple(_parts(_filled(path, names)) for path in point.plus)
+    return _Field(point, quantity, paths, _parts(point.unless), _parts(point.beside), plus, when, words, ratio, plain)
 
 
 def _parts(path: str) -> tuple[str, ...]:
@@ -251,14 +257,22 @@ def _find(body: Any, parts: Sequence[str]) -> Any:
 def _raw(field: _Field, body: Any) -> Any:
     if not isinstance(body, dict):
         return body if (field.point.bare or not field.paths) and body is not _MISSING else _MISSING
-    if field.unless and _find(body, field.unless) is not _MISSING:
+    if not _applies(field, body):
         return _MISSING
     return next((raw for path in field.paths if (raw := _find(body, path)) is not _MISSING), _MISSING)
 
 
+def _applies(field: _Field, body: dict[str, Any]) -> bool:
+    """Whether what else stands in the message lets the field be read from it."""
+    if field.unless and _find(body, field.unless) is not _MISSING:
+        return False
+    needed = (*field.plus, field.beside) if field.beside else field.plus
+    return all(_find(body, place) is not _MISSING for place in needed)
+
+
 def _place(field: _Field, body: dict[str, Any]) -> tuple[str, ...]:
     """Where ``_raw`` finds the field in a message of this shape; empty when it is not there. Paths have two parts."""
-    if not field.paths or (field.unless and _find(body, field.unless) is not _MISSING):
+    if not field.paths or not _applies(field, body):
         return ()
     for path in field.paths:
         heads = tuple(body) if path[0] == "*" else path[:1]
@@ -292,13 +306,13 @@ def _word(field: _Field, raw: Any) -> float | str | Flaw:
 
 def _number(field: _Field, raw: Any, body: Any) -> float | Flaw:
     name = field.quantity.name
-    if isinstance(raw, str) and field.point.text:
-        try:
-            raw = float(raw)
-        except ValueError:
-            return Flaw(Grade.BAD, f"{name}: {raw[:40]!r} is no number")
-    if isinstance(raw, bool) or not isinstance(raw, int | float):
-        return Flaw(Grade.BAD, f"{name}: {str(raw)[:40]!r} is no number")
+    summands: list[Any] = [raw, *(_find(body, place) for place in field.plus)]
+    total: float = 0
+    for one in summands:
+        number = _plain_number(field, one)
+        if isinstance(number, Flaw):
+            return number
+        total += number
     unit = field.point.unit
     if unit.startswith("@"):
         unit = _find(body, _parts(unit[1:]))
@@ -309,7 +323,20 @@ def _number(field: _Field, raw: Any, body: Any) -> float | Flaw:
     factor, shift = conversion(unit, field.quantity)
     factor *= field.factor
     try:
-        value = raw * factor.numerator / factor.denominator + float(shift)
+        value = total * factor.numerator / factor.denominator + float(shift)
     except OverflowError:
         return NO_VALUE
     return value if math.isfinite(value) else NO_VALUE
+
+
+def _plain_number(field: _Field, raw: Any) -> float | Flaw:
+    if raw is None:
+        return NO_VALUE
+    if isinstance(raw, str) and field.point.text:
+        try:
+            return float(raw)
+        except ValueError:
+            pass
+    if isinstance(raw, bool) or not isinstance(raw, int | float):
+        return Flaw(Grade.BAD, f"{field.quantity.name}: {str(raw)[:40]!r} is no number")
+    return raw

@@ -175,6 +175,17 @@ def test_a_ratio_register_multiplies() -> None:
     assert decode_registers(profile, device(), 3, 0, words("FFF60028"))[0] == {"active_power": -400}
 
 
+def test_a_ratio_and_a_power_of_ten_act_together() -> None:
+    """A ratio below one multiplies, whatever stands beside it: 1000 x 0.4 x 10^-1 is 40 A."""
+    profile = page(
+        {"quantity": "current", "address": 0, "type": "s16", "times": "ct", "tens": "sf"},
+        {"name": "ct", "address": 1, "scale": 0.1},
+        {"name": "sf", "address": 2, "type": "s16"},
+    )
+    assert decode_registers(profile, device(), 3, 0, words("03E80004FFFF"))[0]["current"] == pytest.approx(40)
+    assert decode_registers(profile, device(), 3, 0, words("000300040002"))[0]["current"] == pytest.approx(120)
+
+
 def test_digits_that_are_none_are_no_number() -> None:
     for kind, data in (("bcd16", "12A4"), ("mod10k_32", "0001FFFF")):
         profile = page({"quantity": "energy_import", "address": 0, "type": kind})
@@ -298,6 +309,31 @@ def test_a_channel_that_is_not_there_is_a_flaw() -> None:
     found = decoded("tasmota_plug", "tele/t/SENSOR", b'{"ENERGY":{"Power":[10,20]}}', channel=5)
     assert found.values == {}
     assert "no channel 5" in found.flaws["active_power"].reason
+
+
+@pytest.mark.parametrize(
+    ("payload", "values", "flawed"),
+    [
+        (b'{"power":100,"power_phase_b":20,"power_phase_c":3}', {"active_power": 123, "active_power_l1": 100}, []),
+        (b'{"power":100,"power_phase_b":20}', {"active_power_l1": 100}, []),
+        (b'{"power":100,"power_phase_b":20,"power_phase_c":null}', {"active_power_l1": 100}, ["active_power"]),
+        (b'{"power":100,"power_phase_b":20,"power_phase_c":"x"}', {"active_power_l1": 100}, ["active_power"]),
+        (b'{"power":100}', {"active_power": 100}, []),
+    ],
+)
+def test_the_sum_of_phases_is_told_only_when_all_of_them_are_there(
+    payload: bytes, values: dict[str, float], flawed: list[str]
+) -> None:
+    told = decoded("zigbee2mqtt_sensor", "zigbee2mqtt/t", payload)
+    assert {name: told.values.get(name) for name in ("active_power", "active_power_l1")} == {
+        "active_power": values.get("active_power"), "active_power_l1": values.get("active_power_l1"),
+    }  # fmt: skip
+    assert [name for name in told.flaws if name == "active_power"] == flawed
+
+
+def test_the_units_of_a_tuf_2000m_stand_where_its_manual_counts_1437_and_1438() -> None:
+    told = decode_block(load_profile("tuf_2000m"), device(), 3, 1436, words("00020000"))
+    assert (told.details["flow_unit"], told.details["total_unit"]) == (2, 0)
 
 
 def test_the_relay_of_a_channel_has_its_own_name() -> None:

@@ -86,6 +86,11 @@ def document(text: str, name: str = "mine.yaml") -> Document:
         ("{quantity: mode, address: 2, words: {0: cold}}", 6, "mode cannot be 'cold'"),
         ("{quantity: mode, address: 2, words: {zero: cool}}", 6, "must be numbers"),
         ("{quantity: current, address: 2, tens: sf}", 6, "'sf' is no helper row"),
+        (
+            "{quantity: current, address: 2, times: a}\n  - {name: a, address: 3, times: b}\n  - {name: b, address: 4}",
+            6,
+            "'a' needs a helper itself; name all of them here: b",
+        ),
         ("{quantity: current, name: x, address: 2}", 6, "either quantity: or name:"),
         ("{quantity: current, address: 2, type: bit}", 6, "type bit belongs to table coil"),
         ("{quantity: mode, address: 2, words: {0: cool}, off_by: switch}", 6, "'switch' is no quantity of this page"),

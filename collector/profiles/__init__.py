@@ -138,6 +138,8 @@ class TopicPoint(_Frozen):
     many: Literal["sum", "mean", "skip"] | None = None  # what a list means when the device has no ``channel``
     text: bool = False  # numbers come as text
     unless: str = ""  # not when this path is in the payload
+    beside: str = ""  # only when this path is in the payload too
+    plus: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()  # paths of numbers to add; all must be there
     when: Annotated[str, Field(pattern="^([^=]+=[^=]+)?$")] = ""  # only with this word at this path: system_mode=cool
     bare: bool = False  # the payload may also be the bare word or number instead of an object
 
@@ -252,10 +254,12 @@ def _row_mistakes(profile: Profile, row: RegisterPoint) -> Iterator[str]:
         yield from _quantity_mistakes(row.quantity, row.unit, row.words.values())
     if row.type.startswith("text") and not row.name:
         yield "a text is no quantity; write name: (a detail; with group: identity, what tells devices apart)"
-    helpers = {other.name for other in profile.registers if other.name}
+    helpers = {other.name: other for other in profile.registers if other.name}
     for helper in row.helpers:
         if helper not in helpers:
             yield f"'{helper}' is no helper row; known are {', '.join(sorted(helpers)) or 'none'}"
+        elif row.quantity and helpers[helper].helpers:
+            yield f"'{helper}' needs a helper itself; name all of them here: {', '.join(helpers[helper].helpers)}"
     if row.off_by and row.off_by not in profile.quantities:
         yield f"off_by: '{row.off_by}' is no quantity of this page"
     if (row.type == "bit") != ((row.table or profile.table) in ("coil", "discrete")):
