@@ -18,8 +18,9 @@ from building.errors import InputError
 from building.instants import to_iso
 from building.site import Device, Site
 from collector.asking import Answer, read_once
+from collector.payloads import topics_of
 from collector.planning import Block
-from collector.profiles import READ_ITEM
+from collector.profiles import READ_ITEM, Profile, load_profile
 from greenwarden import terminal
 from greenwarden.door import open_site, profiles_folder
 
@@ -29,6 +30,8 @@ _PRIVATE: Final = re.compile(
 )
 _SETTINGS: Final = ("kind", "channel", "litres_per_pulse", "ct_ratio", "vt_ratio", "invert", "order")
 _MASK: Final = "masked"
+_NAMELESS: Final = "device"
+_SHORTEST_NAME: Final = 4
 _WRITTEN: Final = {
     "en": (
         "Written to {target}.",
@@ -45,7 +48,7 @@ async def record(path: Path, device_id: str, target: Path | None, *, timeout_s: 
     device = site.device[device_id]
     profile = device.profile or "unknown"
     target = target or profiles_folder(path).parent / "recordings" / profile / f"{_plain(device_id)}.yaml"
-    content = recording_of(site, device, answer)
+    content = recording_of(site, device, load_profile(profile, profiles_folder(path)), answer)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(yaml.safe_dump(content, allow_unicode=True, sort_keys=False, width=110), encoding="utf-8")
@@ -55,7 +58,7 @@ async def record(path: Path, device_id: str, target: Path | None, *, timeout_s: 
         terminal.say(sentence.format(target=target))
 
 
-def recording_of(site: Site, device: Device, answer: Answer) -> dict[str, Any]:
+def recording_of(site: Site, device: Device, profile: Profile, answer: Answer) -> dict[str, Any]:
     """The content of a recording, in the form that tests/recordings and ``decode`` read."""
     at = to_iso(answer.reading.taken_at, site.site.tz)
     settings = {key: getattr(device, key) for key in _SETTINGS}
@@ -68,14 +71,14 @@ def recording_of(site: Site, device: Device, answer: Answer) -> dict[str, Any]:
     if answer.blocks:
         content["blocks"] = [_block(block, data) for block, data in answer.blocks]
     if answer.messages:
-        kept["topic"] = "device"
-        name = device.topic or ""
+        kept["topic"] = _NAMELESS
+        nameless = device.model_copy(update={"topic": _NAMELESS})
+        own, shown = (topics_of(profile, one, site.site.tz) for one in (device, nameless))
+        topics = {before: after for (before, _), (after, _) in zip(own, shown, strict=True)}
         content["messages"] = [
-            {
-                "topic": message.topic.replace(name, "device", 1),
-                "payload": masked(message.payload).replace(name, "device"),
-            }
+            {"topic": topics[message.topic], "payload": masked(message.payload, device.topic or "")}
             for message in answer.messages
+            if message.topic in topics
         ]
     content["expect"] = dict(answer.reading.values)
     if answer.reading.quality.flaws:
@@ -98,23 +101,32 @@ def _block(block: Block, data: bytes) -> dict[str, Any]:
     return {"function": block.function, "address": block.address, "words": words}
 
 
-def masked(payload: bytes) -> str:
-    """A payload with whatever tells one device from another replaced; what is no JSON object stays as it is."""
+def masked(payload: bytes, name: str = "") -> str:
+    """A payload with whatever tells one device from another replaced, its ``name`` on the broker too.
+
+    What is no JSON object stays as it is.
+    """
     text = payload.decode("utf-8", errors="replace")
     try:
         content = msgspec.json.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return text
-    return text if not isinstance(content, dict) else msgspec.json.encode(_masked(content)).decode()
+    if not isinstance(content, dict):
+        return text
+    # A name such as "on" or "p1" is hardly one, and stands in other words too.
+    own = re.compile(rf"(?<![\w-]){re.escape(name)}(?![\w-])") if len(name) >= _SHORTEST_NAME else None
+    return msgspec.json.encode(_masked(content, own)).decode()
 
 
-def _masked(content: Any) -> Any:
+def _masked(content: Any, own: re.Pattern[str] | None) -> Any:
     if isinstance(content, dict):
         return {
-            key: (_MASK if isinstance(value, str) and _PRIVATE.search(str(key)) else _masked(value))
+            key: (_MASK if isinstance(value, str) and _PRIVATE.search(str(key)) else _masked(value, own))
             for key, value in content.items()
         }
-    return [_masked(one) for one in content] if isinstance(content, list) else content
+    if isinstance(content, str) and own is not None:
+        return own.sub(_NAMELESS, content)
+    return [_masked(one, own) for one in content] if isinstance(content, list) else content
 
 
 def _plain(text: str) -> str:

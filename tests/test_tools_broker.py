@@ -140,6 +140,27 @@ def test_read_waits_for_more_than_a_last_will_and_takes_what_comes_together(
     assert said["remark"].startswith("kept by the broker")
 
 
+@pytest.mark.parametrize("name", ["tele", "Power", "p1", "shellyplus1pm-a8032abe54dc"])
+def test_a_recording_decodes_whatever_the_device_is_called(
+    mosquitto: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Its name goes out of topics and values, and out of no key that happens to hold the same letters."""
+    monkeypatch.setenv("WORD", mosquitto.password)
+    payload = {"Src": name, "ENERGY": {"Power": 12, "Total": 3.5}, "Topic": f"cmnd/{name}/POWER"}
+    publish(mosquitto, {f"tele/{name}/SENSOR": json.dumps(payload)})
+    path = site_file(tmp_path, mosquitto, {**plug("p"), "topic": name})
+    code, output = run("record", "p", "--site", str(path), "--timeout", "20", "--to", str(tmp_path / "r.yaml"))
+    assert code == 0, output
+    text = (tmp_path / "r.yaml").read_text("utf-8")
+    (message,) = yaml.safe_load(text)["messages"]
+    assert message["topic"] == "tele/device/SENSOR"
+    said = json.loads(message["payload"])
+    assert said["ENERGY"] == payload["ENERGY"]
+    assert said["Src"] == (name if len(name) < 4 else "device")
+    code, output = run("decode", "tasmota_plug", str(tmp_path / "r.yaml"), "--site", str(path))
+    assert code == 0, output
+
+
 def test_doctor_tells_a_plug_that_is_gone_from_one_that_speaks(
     mosquitto: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
