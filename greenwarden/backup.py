@@ -12,6 +12,7 @@ import shutil
 import sqlite3
 import tarfile
 import tempfile
+import zlib
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -30,6 +31,8 @@ def backup(folder: Path, target: Path) -> int:
     """Write ``folder`` to ``target`` (tar.gz), whole or not at all; how many files went in. Raises InputError."""
     if not folder.is_dir():
         raise InputError(f"{folder}: there is no data folder; has the program run yet?")
+    if target.resolve().is_relative_to(folder.resolve()):
+        raise InputError(f"{target} lies in the data folder, and would contain itself; write it somewhere else")
     half = target.with_name(f".{target.name}.half")
     try:
         with tempfile.TemporaryDirectory(dir=target.parent) as space, tarfile.open(half, "w:gz") as archive:
@@ -73,19 +76,37 @@ def restore(source: Path, folder: Path) -> Path | None:
     Raises InputError when ``source`` is no backup of ours, ConfigError when a running program holds the folder.
     """
     with owned(folder):
-        parent = folder.resolve().parent
-        with tempfile.TemporaryDirectory(dir=parent) as space:
-            fresh = Path(space) / "data"
-            fresh.mkdir()
-            _unpack(source, fresh)
-            aside = parent / f"{folder.name}.before-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-            kept = any(path.name != "lock" for path in folder.iterdir())
-            if kept:
-                folder.rename(aside)
-            else:
-                shutil.rmtree(folder)
-            shutil.move(fresh, folder)
+        try:
+            return _put_in_place(source, folder)
+        except OSError as error:
+            raise InputError(
+                f"{folder}: the backup cannot be put in its place ({error}); the folder around it must be writable and "
+                "have room: where it is a volume of its own, restore on the computer that holds the volume"
+            ) from None
+
+
+def _put_in_place(source: Path, folder: Path) -> Path | None:
+    parent = folder.resolve().parent
+    with tempfile.TemporaryDirectory(dir=parent) as space:
+        fresh = Path(space) / "data"
+        fresh.mkdir()
+        _unpack(source, fresh)
+        aside = _free(parent, f"{folder.name}.before-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
+        kept = any(path.name != "lock" for path in folder.iterdir())
+        if kept:
+            folder.rename(aside)
+        else:
+            shutil.rmtree(folder)
+        shutil.move(fresh, folder)
     return aside if kept else None
+
+
+def _free(parent: Path, name: str) -> Path:
+    """A name that nothing has yet: two restores may come within one second."""
+    path, number = parent / name, 1
+    while path.exists():
+        path, number = parent / f"{name}-{number}", number + 1
+    return path
 
 
 def _unpack(source: Path, folder: Path) -> None:
@@ -100,8 +121,16 @@ def _unpack(source: Path, folder: Path) -> None:
                     continue
                 member.name = str(PurePosixPath(*name.parts[1:]))
                 archive.extract(member, folder, filter="data")
-    except (OSError, tarfile.TarError, EOFError) as error:
+            _read_to_the_end(archive)
+    except (OSError, tarfile.TarError, EOFError, zlib.error) as error:
         raise InputError(f"{source}: cannot be read as a backup ({error})") from None
+
+
+def _read_to_the_end(archive: tarfile.TarFile) -> None:
+    """Only there gzip compares its check sum; a file that was damaged on the way must not become somebody's data."""
+    assert archive.fileobj is not None
+    while archive.fileobj.read(1 << 20):
+        pass
 
 
 def _manifest(source: Path, archive: tarfile.TarFile) -> dict[str, Any]:

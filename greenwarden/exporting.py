@@ -148,5 +148,5 @@ def _write_parquet(target: Path, pieces: Iterator[_Piece], site: Site) -> int:
 def _moment(site: Site, text: str | None) -> int | None:
     try:
         return None if text is None else from_iso(text, site.site.tz)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise ConfigError(f"{text!r} is no time; write 2026-07-01T18:30 (local) or 2026-07-01") from None

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from building.errors import ConfigError, InputError
-from building.instants import from_iso, to_iso
+from building.instants import EARLIEST, from_iso, to_iso
 from building.site import Device, Site
 from collector.accounting import AMOUNTS, ANEW, EXCHANGES, JOURNAL, READINGS
 from collector.intervals import PERIODS, Interval
@@ -26,6 +26,9 @@ from greenwarden.door import data_folder, open_site
 
 _UNITS: Final = {"energy": "kWh", "heat": "kWh", "volume": "m3", "gas": "m3", "fuel": "m3"}
 _LARGEST_FILE: Final = 100_000  # rows
+_LATEST: Final = 4_102_444_800_000  # 2100-01-01
+_LONGEST_BILL: Final = 3_660 * 86_400_000  # ms
+_MOST: Final = 1e12  # kWh or m3
 _TAKEN_UP: Final = "the intervals follow within half a minute when the program runs, else at its next start"
 
 
@@ -34,6 +37,7 @@ def exchange(path: Path, device: str, old: float, new: float, at: str | None) ->
     site = open_site(path)
     moment = _moment(site, at)
     _metered(site, device)
+    old, new = _sensible(old), _sensible(new)
     with _keeper(path, site) as keeper:
         keeper.append(EXCHANGES, moment, device, {"device": device, "at": moment, "old": old, "new": new})
     terminal.say(f"{device}: exchanged at {to_iso(moment, site.site.tz)}, from {old:.10g} to {new:.10g}; {_TAKEN_UP}")
@@ -44,6 +48,7 @@ def reading(path: Path, device: str, value: float, at: str | None) -> None:
     site = open_site(path)
     moment = _moment(site, at)
     unit = _UNITS[field_of(_metered(site, device))]
+    value = _sensible(value)
     with _keeper(path, site) as keeper:
         keeper.append(READINGS, moment, device, {"device": device, "at": moment, "value": value})
     terminal.say(f"{device}: {value:.10g} {unit} at {to_iso(moment, site.site.tz)}; {_TAKEN_UP}")
@@ -156,9 +161,19 @@ def _moment(site: Site, text: str | None) -> int:
     if text is None:
         return time.time_ns() // 1_000_000
     try:
-        return from_iso(text, site.site.tz)
-    except ValueError:
+        moment = from_iso(text, site.site.tz)
+    except (ValueError, OverflowError):
         raise ConfigError(f"{text!r} is no time; write 2026-07-01T18:30 (local) or 2026-07-01") from None
+    if not EARLIEST <= moment < _LATEST:
+        raise ConfigError(f"{text!r} is no time of this site; write a year from 2000 to 2099")
+    return moment
+
+
+def _sensible(value: float) -> float:
+    """What may stand on a meter. Raises ConfigError."""
+    if not abs(value) < _MOST:
+        raise ConfigError(f"'{value:g}' is no meter's number")
+    return value
 
 
 def _metered(site: Site, device: str) -> Device:
@@ -177,14 +192,14 @@ def _records(site: Site, file: Path) -> Iterator[tuple[str, int, str, Mapping[st
                     raise InputError(f"{file.name} has more than {_LARGEST_FILE} rows; cut it into several files")
                 try:
                     yield _record(site, row)
-                except (KeyError, ValueError, TypeError, ConfigError) as error:
+                except (KeyError, ValueError, TypeError, AttributeError, ConfigError) as error:
                     raise InputError(f"{file.name}, row {number}: {_complaint(error)}") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{file} cannot be read ({error}); write a CSV file in UTF-8") from None
 
 
 def _complaint(error: Exception) -> str:
-    if isinstance(error, KeyError | TypeError):
+    if isinstance(error, KeyError | TypeError | AttributeError):  # a column is not there, or the row ends before it
         return "columns are device,time,value (what stands on the meter) or device,from,to,amount (a bill)"
     return str(error)
 
@@ -200,13 +215,12 @@ def _record(site: Site, row: Mapping[str, str]) -> tuple[str, int, str, Mapping[
         )
         if end <= start or amount < 0:
             raise ValueError("a bill needs from before to, and an amount of 0 or more")
+        if end - start > _LONGEST_BILL:
+            raise ValueError("a bill is for ten years at most; see from and to")
         return AMOUNTS, start, device, {"device": device, "start": start, "end": end, "amount": amount}
     at = _moment(site, row["time"].strip())
     return READINGS, at, device, {"device": device, "at": at, "value": _number(row["value"])}
 
 
 def _number(text: str) -> float:
-    value = float(text)
-    if not abs(value) < 1e12:
-        raise ValueError(f"{text!r} is no meter's number")
-    return value
+    return _sensible(float(text))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+import random
 import sqlite3
 import tarfile
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -95,3 +97,41 @@ def test_a_member_that_points_out_of_the_folder_is_not_written(data: Path, tmp_p
 def test_a_backup_of_nothing_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no data folder"):
         backup(tmp_path / "nix", tmp_path / "b.tar.gz")
+
+
+def test_a_backup_damaged_on_its_way_is_refused_wherever_the_damage_is(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "note").write_bytes(random.Random(1).randbytes(600))
+    backup(folder, tmp_path / "b.tar.gz")
+    good = (tmp_path / "b.tar.gz").read_bytes()
+    damaged, taken = tmp_path / "damaged.tar.gz", 0
+    for at in range(good.index(b"\x00", 10) + 1, len(good)):  # from behind the name in gzip's head
+        damaged.write_bytes(good[:at] + bytes([good[at] ^ 0x10]) + good[at + 1 :])
+        with suppress(InputError):
+            restore(damaged, tmp_path / "elsewhere")
+            taken += 1
+            assert gzip.decompress(damaged.read_bytes()) == gzip.decompress(good)  # a bit that means nothing
+    assert taken < len(good) / 20
+    assert restore(tmp_path / "b.tar.gz", tmp_path / "new") is None
+
+
+def test_a_backup_into_the_data_folder_itself_is_refused(data: Path) -> None:
+    with pytest.raises(InputError, match="would contain itself; write it somewhere else"):
+        backup(data, data / "b.tar.gz")
+    assert not (data / "b.tar.gz").exists()
+
+
+def test_a_data_folder_that_cannot_be_moved_is_told_with_the_way_out(data: Path, tmp_path: Path) -> None:
+    backup(data, tmp_path / "b.tar.gz")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "note").write_text("mine")
+    with pytest.MonkeyPatch.context() as broken:
+        broken.setattr(Path, "rename", _busy)
+        with pytest.raises(InputError, match="restore on the computer that holds the volume"):
+            restore(tmp_path / "b.tar.gz", tmp_path / "elsewhere")
+    assert (tmp_path / "elsewhere" / "note").read_text() == "mine"
+
+
+def _busy(*_: object) -> None:
+    raise OSError(16, "Device or resource busy")  # what a mount point answers

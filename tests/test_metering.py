@@ -119,6 +119,10 @@ async def test_bills_and_readings_out_of_a_file_enter_the_intervals(site: Path, 
         ("device,when\nmain,2026", "row 2: columns are device,time,value"),
         ("device,from,to,amount\ngas,2026-06-02,2026-06-01,5", "row 2: a bill needs from before to"),
         ("device,time,value\nmain,2026-06-01,nan", "row 2: 'nan' is no meter's number"),
+        ("device,time,value\nmain", "row 2: columns are device,time,value"),
+        ("device,time,value\nmain,0001-01-01,5", "row 2: '0001-01-01' is no time of this site; write a year from 2000"),
+        ("device,from,to,amount\ngas,0226-07-01,2026-08-01,5", "row 2: '0226-07-01' is no time of this site"),
+        ("device,from,to,amount\ngas,2006-07-01,2026-08-01,5", "row 2: a bill is for ten years at most"),
     ],
 )
 def test_a_file_with_a_mistake_is_refused_whole_naming_the_row(
@@ -133,6 +137,12 @@ def test_a_file_with_a_mistake_is_refused_whole_naming_the_row(
 def test_unknown_meters_times_and_places_are_told_with_the_way_out(site: Path) -> None:
     assert "meters are main, gas" in refuse(2, "meter", "exchange", "mian", "--old", "1", "--new", "2", "-s", site)
     assert "is no time" in refuse(2, "meter", "reading", "main", "1", "--at", "noon", "-s", site)
+    for year in ("0001", "9999"):
+        told = refuse(2, "meter", "reading", "main", "1", "--at", f"{year}-01-01", "-s", site)
+        assert "write a year from 2000 to 2099" in told
+    assert "'nan' is no meter's number" in refuse(2, "meter", "reading", "main", "nan", "-s", site)
+    told = refuse(2, "meter", "exchange", "main", "--old", "5", "--new", "inf", "-s", site)
+    assert "'inf' is no meter's number" in told
     assert "is no period" in refuse(2, "meter", "intervals", "--every", "1w", "-s", site)
     assert "has no zone 309" in refuse(2, "meter", "intervals", "309", "--of", "zone", "-s", site)
     assert "run greenwarden first" in refuse(1, "meter", "intervals", "-s", site)

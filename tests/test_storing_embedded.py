@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -124,6 +124,27 @@ def test_of_two_values_for_one_instant_the_one_written_last_counts(tmp_path: Pat
         store.write([Reading("main", START, {"active_power": 2.0})])
         assert store.read("main", "active_power", *EVER)[1].tolist() == [2.0]
         assert store.lasts()["main", "active_power"] == (START, 2.0)
+
+
+def test_a_value_mended_late_stays_mended_when_the_block_it_was_in_is_joined_with_what_came_since(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shrink(monkeypatch)
+    monkeypatch.setattr("collector.storing.embedded._FRESH_NUMBERS", 4)
+
+    def volts(device: str, instants: Iterable[int], value: float) -> list[Reading]:
+        return [Reading(device, START + at, {"voltage": value}) for at in instants]
+
+    with EmbeddedStore(tmp_path / DATABASE) as store:
+        store.write(volts("main", range(3), 1.0))
+        for at in range(12):  # until the log is shortened: the three become a short block
+            store.write(volts("other", [at], 0.0))
+        for _ in range(2):
+            store.write(volts("main", [0, 1] * 12, 2.0))
+        store.write(volts("main", [5], 3.0))
+        for at in range(12, 40):
+            store.write(volts("other", [at], 0.0))
+        assert store.read("main", "voltage", *EVER)[1].tolist() == [2.0, 2.0, 1.0, 3.0]
 
 
 def shrink(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -202,8 +202,11 @@ class EmbeddedStore:
             for ident in list(self._by_id):
                 with self._lock, _away():
                     connection = self._connection or self._open()
+                    shape = self._by_id.get(ident)
+                    if shape is None:
+                        continue  # new, and its first write has failed meanwhile
                     with _transaction(connection):
-                        spared += fold_shape(connection, self._by_id[ident].columns, ident, level, end)
+                        spared += fold_shape(connection, shape.columns, ident, level, end)
         return spared
 
     def _write(
@@ -408,14 +411,21 @@ class EmbeddedStore:
 
     @staticmethod
     def _take_short_block(connection: sqlite3.Connection, shape: _Shape) -> Rows | None:
-        """The last block of ``shape`` when it is short and older than all that waits; it is then taken out."""
+        """The last block of ``shape`` when it is short and older than all that waits; it is then taken out.
+
+        Not when a block written after it reaches into it: put in anew, it would count as the one written last.
+        """
         row = connection.execute(
-            "SELECT id, last, count, times FROM blocks WHERE shape = ? AND fold = 0 ORDER BY last DESC LIMIT 1",
+            "SELECT id, last, count, times, first FROM blocks WHERE shape = ? AND fold = 0 ORDER BY last DESC LIMIT 1",
             (shape.id,),
         ).fetchone()
         if row is None or row[2] >= _BLOCK // 2 or row[1] >= min(int(at.min()) for at, _ in shape.parts):
             return None
-        return take_block(connection, row[0], row[2], row[3], len(shape.columns))
+        ident, _, count, times, first = row
+        mended = "SELECT 1 FROM blocks WHERE shape = ? AND last >= ? AND id > ? LIMIT 1"
+        if connection.execute(mended, (shape.id, first, ident)).fetchone():
+            return None
+        return take_block(connection, ident, count, times, len(shape.columns))
 
     # -- opening ------------------------------------------------------------------------------------------------------
 
