@@ -89,6 +89,8 @@ def _serial_endpoint(parts: SplitResult) -> Endpoint:
             raise ValueError(f"{shown(item)} is not accepted; write {accepted}")
         options[key] = value
     path = parts.netloc + parts.path
+    if parts.netloc.lower() == "dev":
+        raise ValueError(f"the slash before dev is missing; write {parts.scheme}:///{path}")
     if not path:
         raise ValueError("the address names no serial port; write e.g. rtu:///dev/ttyUSB0?baudrate=9600")
     return Endpoint(scheme=parts.scheme, path=path, options=options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
@@ -12,6 +13,7 @@ from pydantic_core import ErrorDetails
 from building.document import Document, Where
 from building.endpoints import SCHEMES, parse_endpoint
 from building.errors import shown
+from building.instants import from_iso
 from building.quantities import QUANTITIES
 
 _WANTED: Final = {
@@ -101,7 +103,7 @@ def find_mistakes(document: Document) -> list[tuple[Where, str]]:
         problems += _device_problems(links, where, item)
     for where, item in document.entries("links"):
         problems += _link_problems(where, item)
-    return problems + _shared_endpoints(document) + _parent_loops(document)
+    return problems + _shared_endpoints(document) + _parent_loops(document) + _bookings_backwards(document)
 
 
 def _repeated_ids(document: Document, entries: Iterable[tuple[Where, Mapping[str, Any]]]) -> list[tuple[Where, str]]:
@@ -210,4 +212,19 @@ def _parent_loops(document: Document) -> list[tuple[Where, str]]:
             parent = entries[parent][1]
         if parent == ident:
             problems.append(((*where, "parent"), "is its own parent, directly or round a loop; a main meter has none"))
+    return problems
+
+
+def _bookings_backwards(document: Document) -> list[tuple[Where, str]]:
+    site = document.content.get("site")
+    zone = site.get("timezone") if isinstance(site, Mapping) else None
+    problems = []
+    for where, item in document.entries("overtime"):
+        try:
+            tz = ZoneInfo(zone if isinstance(zone, str) else "UTC")
+            start, end = (from_iso(item[key], tz) for key in ("start", "end"))
+        except (KeyError, TypeError, ValueError, ZoneInfoNotFoundError):
+            continue  # told by the field
+        if end <= start:
+            problems.append(((*where, "end"), f"end: {shown(item['end'])} is not after start: {shown(item['start'])}"))
     return problems

@@ -44,14 +44,6 @@ def check_links(document: Document) -> Iterable[tuple[Where, str]]:
         if item.get("discovery") and item.get("mqtt") is None:
             yield (*where, "discovery"), "devices announce themselves to brokers only (mqtt:); leave discovery: out"
         yield from _tls_mistakes(where, item)
-        for protocol in ("modbus", "mqtt", "dlt645", "cjt188"):
-            address = item.get(protocol)
-            if address is None:
-                continue
-            schemes = SPOKEN.get(protocol, ())
-            if str(address).partition("://")[0] not in schemes:
-                spoken = ", ".join(f"{key}: {scheme}://" for key, forms in SPOKEN.items() for scheme in forms)
-                yield (*where, protocol), f"{protocol}: {address!r} is not spoken by this version; spoken are {spoken}"
 
 
 def _tls_mistakes(where: Where, item: Mapping[str, Any]) -> Iterable[tuple[Where, str]]:

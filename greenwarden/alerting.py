@@ -19,7 +19,7 @@ import msgspec
 
 from building.clock import SystemClock
 from building.durations import parse_duration
-from building.errors import DeliveryFailed, InputError
+from building.errors import ConfigError, DeliveryFailed, InputError
 from building.instants import from_iso, to_iso
 from building.site import DAY, Site
 from collector.storing.keeper import Keeper
@@ -107,11 +107,14 @@ def show_alert(path: Path, ident: str, *, as_json: bool) -> None:
 
 def history(path: Path, *, days: float, as_json: bool) -> None:
     """Every change of every alert, with time and person, of the last ``days``."""
-    with _opened(path) as (_, keeper):
+    with _opened(path) as (site, keeper):
         audit = keeper.records("audit", since=SystemClock().now() - round(days * 86_400_000))
     if as_json:
         terminal.emit_json({"history": audit})
         return
+    if not audit:
+        zh = site.site.language == "zh"
+        terminal.say(f"{days:g} 天内告警没有变化" if zh else f"no alert has changed in {days:g} days")
     _say_history(audit)
 
 
@@ -251,11 +254,11 @@ def propose(path: Path, *, as_json: bool) -> None:
 
 
 async def try_channel(path: Path, name: str, *, as_json: bool) -> None:
-    """Send one message through a channel, now; raises DeliveryFailed's sentence, or InputError for no such channel."""
+    """Send one message through a channel, now; raises DeliveryFailed's sentence, or ConfigError for no such channel."""
     site = open_site(path)
     if name not in site.channels:
         known = ", ".join(site.channels) or "none"
-        raise InputError(f"channel {name!r} does not exist in {path}; there are: {known}")
+        raise ConfigError(f"channel {name!r} does not exist in {path}; there are: {known}")
     channel = open_channel(name, read_channel(site.channels[name]))
     message = _test_message(site, name)
     async with AsyncExitStack() as stack:

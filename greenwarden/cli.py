@@ -64,7 +64,7 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             terminal.complain(str(error))
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
-            terminal.complain("stopped")
+            terminal.note("stopped")
             raise typer.Exit(130) from None
 
     return run
@@ -93,7 +93,7 @@ def prepare(
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    for noisy in ("pymodbus", "amqtt", "transitions", "urllib3"):
+    for noisy in ("pymodbus", "amqtt", "transitions", "urllib3", "matplotlib"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
 
 

@@ -28,6 +28,7 @@ _SHOWN: Final = ("active_power", "flow", "setpoint", "temperature", "occupancy",
 _PER_DEVICE: Final = 3
 _OPEN_SHOWN: Final = 6
 _HOUR: Final = 3_600_000
+_WIDE: Final = 100  # columns from which the table of faults fits whole
 _WORDS: Final[Mapping[str, Mapping[str, str]]] = {
     "zh": {
         "title": "绿哨 演示", "alerts": "此刻正在浪费", "none": "无",
@@ -92,7 +93,7 @@ class Screen:
         if self._live is not None:
             self._live.console.print(line)
         else:
-            terminal.out.print(line)
+            terminal.out.print(line, soft_wrap=True)  # a file gets each message as one line
 
     def _alert_line(self, message: Message) -> Text:
         over = message.alert.get("state") == "resolved"
@@ -206,13 +207,13 @@ def _zone(site: Site, device: Device) -> str:
 
 def _fault_table(outcome: Outcome, zh: bool) -> Table:
     title = "设置的故障与发出的告警" if zh else "Faults set against alerts raised"
-    columns = (
+    columns: tuple[str, ...] = (
         ("故障", "位置", "规则", "应告警", "已告警", "真实浪费", "告警所报")
         if zh
         else ("fault", "place", "rule", "due", "raised", "true waste", "waste told")
     )
     tz = outcome.site.site.tz
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for expected, alert in zip(outcome.expected, outcome.matches, strict=True):
         assert expected.raised is not None
         due = f"{datetime.fromtimestamp(expected.raised / 1000, UTC).astimezone(tz):%H:%M}"
@@ -220,7 +221,9 @@ def _fault_table(outcome: Outcome, zh: bool) -> Table:
         told = _amount(alert.waste.get("kwh"), alert.waste.get("litres")) if alert is not None else ""
         fault = expected.fault.name if expected.fault is not None else ""
         rows.append((fault, expected.device, expected.rule, due, raised, _true(expected), told))
-    return terminal.table(title, columns, rows, right=(5, 6))
+    if terminal.out.width < _WIDE:  # the rule says nearly what the fault says; ids stay whole
+        columns, rows = columns[1:], [row[1:] for row in rows]
+    return terminal.table(title, columns, rows, right=(len(columns) - 2, len(columns) - 1))
 
 
 def _true(expected: Expected) -> str:

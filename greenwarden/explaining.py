@@ -8,7 +8,7 @@ from pathlib import Path
 
 from building.clock import SystemClock
 from building.durations import format_duration
-from building.errors import InputError
+from building.errors import ConfigError, InputError
 from building.instants import from_iso, to_iso
 from building.readings import Reading
 from building.site import DAY, Site
@@ -59,14 +59,14 @@ def _instant(site: Site, text: str) -> int:
     try:
         return from_iso(text, site.site.tz)
     except ValueError:
-        raise InputError(f"{text!r} is no time; write e.g. 2026-07-01T18:20") from None
+        raise ConfigError(f"{text!r} is no time; write e.g. 2026-07-01T18:20") from None
 
 
 def _check(site: Site, rule: str, place: str) -> None:
     if rule not in CATALOGUE and rule not in site.rules:
-        raise InputError(f"there is no rule {rule!r}; known are {', '.join((*CATALOGUE, *site.rules))}")
+        raise ConfigError(f"there is no rule {rule!r}; known are {', '.join((*CATALOGUE, *site.rules))}")
     if place not in site.device and place not in site.zone and place not in site.department:
-        raise InputError(f"there is no device and no zone {place!r} in the site's file")
+        raise ConfigError(f"there is no device and no zone {place!r} in the site's file")
 
 
 def _needed(site: Site, rule: str, place: str) -> set[str]:

@@ -46,9 +46,18 @@ def export_readings(
     site = open_site(path)
     write = _writer_of(target)
     first, last = (_moment(site, text) for text in (start, end))
-    with ExitStack() as opened:
-        pieces = _pieces(site, path, opened, device, quantity, first, last)
-        rows = write(target, pieces, site)
+    if quantity is not None and quantity not in QUANTITIES:
+        raise ConfigError(f"{quantity!r} is no quantity; accepted are {', '.join(QUANTITIES)}")
+    half = target.with_name(f".part-{target.name}")  # what stood there before stays until this one is whole
+    try:
+        with ExitStack() as opened:
+            pieces = _pieces(site, path, opened, device, quantity, first, last)
+            rows = write(half, pieces, site)
+        half.replace(target)
+    except OSError as error:
+        raise InputError(f"{target} cannot be written ({error.strerror})") from None
+    finally:
+        half.unlink(missing_ok=True)
     terminal.say(f"{target}: {rows:,} values")
 
 
@@ -70,6 +79,8 @@ def _pieces(
     else:
         stored = opened.enter_context(StoredReadings(data_folder(path, site) / DATABASE))
         source, series, span = stored, stored.series(), stored.span() or (0, -1)
+    if device is not None and device not in site.device and all(name != device for name, _ in series):
+        raise ConfigError(f"there is no device {device!r}, neither in {path.name} nor in the store")
     begin = max(span[0], first if first is not None else span[0])
     finish = min(span[1] + 1, last if last is not None else span[1] + 1)
     for name, what in series:
@@ -95,26 +106,23 @@ def _writer_of(target: Path) -> Write:
 
 def _write_csv(target: Path, pieces: Iterator[_Piece], site: Site) -> int:
     rows = 0
-    try:
-        with target.open("wb") as raw, _packed(raw, target) as packed:
-            file = TextIOWrapper(packed, "utf-8", newline="")
-            writer = csv.writer(file)
-            writer.writerow(("time", "device", "quantity", "value"))
-            for piece in pieces:
-                writer.writerows(
-                    (to_iso(at, site.site.tz), piece.device, piece.quantity, repr(value))
-                    for at, value in zip(piece.times.tolist(), piece.values.tolist(), strict=True)
-                )
-                rows += len(piece.times)
-            file.flush()
-            file.detach()
-    except OSError as error:
-        raise InputError(f"{target} cannot be written ({error})") from None
+    with target.open("wb") as raw, _packed(raw, target) as packed:
+        file = TextIOWrapper(packed, "utf-8", newline="")
+        writer = csv.writer(file)
+        writer.writerow(("time", "device", "quantity", "value"))
+        for piece in pieces:
+            writer.writerows(
+                (to_iso(at, site.site.tz), piece.device, piece.quantity, repr(value))
+                for at, value in zip(piece.times.tolist(), piece.values.tolist(), strict=True)
+            )
+            rows += len(piece.times)
+        file.flush()
+        file.detach()
     return rows
 
 
 def _packed(raw: BinaryIO, target: Path) -> AbstractContextManager[Any]:
-    return gzip.GzipFile(target.stem, "wb", fileobj=raw) if target.suffix == ".gz" else nullcontext(raw)
+    return gzip.GzipFile("", "wb", fileobj=raw) if target.suffix == ".gz" else nullcontext(raw)
 
 
 def _write_parquet(target: Path, pieces: Iterator[_Piece], site: Site) -> int:
@@ -127,21 +135,18 @@ def _write_parquet(target: Path, pieces: Iterator[_Piece], site: Site) -> int:
     instant = arrow.timestamp("ms", tz=site.site.timezone)
     schema = arrow.schema([("time", instant), ("device", word), ("quantity", word), ("value", arrow.float64())])
     rows = 0
-    try:
-        with parquet.ParquetWriter(target, schema, compression="zstd") as writer:
-            for piece in pieces:
-                count = len(piece.times)
-                zeros = arrow.array(np.zeros(count, np.int32))
-                columns = [
-                    arrow.array(piece.times).cast(instant),
-                    arrow.DictionaryArray.from_arrays(zeros, [piece.device]),
-                    arrow.DictionaryArray.from_arrays(zeros, [piece.quantity]),
-                    arrow.array(piece.values),
-                ]
-                writer.write_table(arrow.Table.from_arrays(columns, schema=schema))
-                rows += count
-    except OSError as error:
-        raise InputError(f"{target} cannot be written ({error})") from None
+    with parquet.ParquetWriter(target, schema, compression="zstd") as writer:
+        for piece in pieces:
+            count = len(piece.times)
+            zeros = arrow.array(np.zeros(count, np.int32))
+            columns = [
+                arrow.array(piece.times).cast(instant),
+                arrow.DictionaryArray.from_arrays(zeros, [piece.device]),
+                arrow.DictionaryArray.from_arrays(zeros, [piece.quantity]),
+                arrow.array(piece.values),
+            ]
+            writer.write_table(arrow.Table.from_arrays(columns, schema=schema))
+            rows += count
     return rows
 
 

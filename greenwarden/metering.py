@@ -28,7 +28,7 @@ _UNITS: Final = {"energy": "kWh", "heat": "kWh", "volume": "m3", "gas": "m3", "f
 _LARGEST_FILE: Final = 100_000  # rows
 _LATEST: Final = 4_102_444_800_000  # 2100-01-01
 _LONGEST_BILL: Final = 3_660 * 86_400_000  # ms
-_MOST: Final = 1e12  # kWh or m3
+_LARGEST_NUMBER: Final = 1e12  # no meter has more digits
 _TAKEN_UP: Final = "the intervals follow within half a minute when the program runs, else at its next start"
 
 
@@ -37,7 +37,7 @@ def exchange(path: Path, device: str, old: float, new: float, at: str | None) ->
     site = open_site(path)
     moment = _moment(site, at)
     _metered(site, device)
-    old, new = _sensible(old), _sensible(new)
+    old, new = _number(old, "--old"), _number(new, "--new")
     with _keeper(path, site) as keeper:
         keeper.append(EXCHANGES, moment, device, {"device": device, "at": moment, "old": old, "new": new})
     terminal.say(f"{device}: exchanged at {to_iso(moment, site.site.tz)}, from {old:.10g} to {new:.10g}; {_TAKEN_UP}")
@@ -47,8 +47,8 @@ def reading(path: Path, device: str, value: float, at: str | None) -> None:
     """What stands on a meter that nobody polls. Raises ConfigError."""
     site = open_site(path)
     moment = _moment(site, at)
+    value = _number(value, "the reading")
     unit = _UNITS[field_of(_metered(site, device))]
-    value = _sensible(value)
     with _keeper(path, site) as keeper:
         keeper.append(READINGS, moment, device, {"device": device, "at": moment, "value": value})
     terminal.say(f"{device}: {value:.10g} {unit} at {to_iso(moment, site.site.tz)}; {_TAKEN_UP}")
@@ -81,6 +81,8 @@ def show_journal(path: Path, device: str | None, *, as_json: bool) -> None:
     site = open_site(path)
     with _keeper(path, site) as keeper:
         records = keeper.records(JOURNAL, key=device)
+    if device is not None and not records:
+        _metered(site, device)  # a slip of the pen must not read as "nothing happened"
     if as_json:
         terminal.emit_json({"journal": records})
         return
@@ -102,8 +104,8 @@ def show_intervals(
         raise ConfigError(f"{period!r} is no period; write one of {', '.join(PERIODS)}")
     wanted = {key: devices for key, devices in places_of(site).items() if key[0] == scope and ident in (None, key[1])}
     if not wanted:
-        raise ConfigError(f"the site has no {scope} {ident or ''} with a meter; write --of device, zone, department, "
-                          "circuit or site")  # fmt: skip
+        place = scope if ident is None else f"{scope} {ident}"
+        raise ConfigError(f"the site has no {place} with a meter; write --of device, zone, department, circuit or site")
     file = data_folder(path, site) / LEDGER
     if not file.exists():
         raise InputError(f"{file} does not exist; run greenwarden first")
@@ -169,10 +171,9 @@ def _moment(site: Site, text: str | None) -> int:
     return moment
 
 
-def _sensible(value: float) -> float:
-    """What may stand on a meter. Raises ConfigError."""
-    if not abs(value) < _MOST:
-        raise ConfigError(f"'{value:g}' is no meter's number")
+def _number(value: float, what: str) -> float:
+    if not abs(value) < _LARGEST_NUMBER:
+        raise ConfigError(f"{what} {value:g} is no meter's number; write what stands on it, such as 1234.5")
     return value
 
 
@@ -211,7 +212,7 @@ def _record(site: Site, row: Mapping[str, str]) -> tuple[str, int, str, Mapping[
         start, end, amount = (
             _moment(site, row["from"].strip()),
             _moment(site, row["to"].strip()),
-            _number(row["amount"]),
+            _cell(row["amount"]),
         )
         if end <= start or amount < 0:
             raise ValueError("a bill needs from before to, and an amount of 0 or more")
@@ -219,8 +220,11 @@ def _record(site: Site, row: Mapping[str, str]) -> tuple[str, int, str, Mapping[
             raise ValueError("a bill is for ten years at most; see from and to")
         return AMOUNTS, start, device, {"device": device, "start": start, "end": end, "amount": amount}
     at = _moment(site, row["time"].strip())
-    return READINGS, at, device, {"device": device, "at": at, "value": _number(row["value"])}
+    return READINGS, at, device, {"device": device, "at": at, "value": _cell(row["value"])}
 
 
-def _number(text: str) -> float:
-    return _sensible(float(text))
+def _cell(text: str) -> float:
+    value = float(text)
+    if not abs(value) < _LARGEST_NUMBER:
+        raise ValueError(f"{text!r} is no meter's number")
+    return value

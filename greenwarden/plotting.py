@@ -104,15 +104,16 @@ class _Drawing:
         stacks = [(key, zh, en, colour) for key, zh, en, colour in _CIRCUITS if groups[key]]
         watts = [total(groups[key], day.begin, day.end).sample(grid) / 1000 for key, *_ in stacks]
         hours = [self._hour(moment) for moment in grid.tolist()]
-        axes.stackplot(
-            hours,  # type: ignore[arg-type]  # dates are its numbers
-            *watts,
-            labels=[self._word(zh, en) for _, zh, en, _ in stacks],
-            colors=[c for *_, c in stacks],
-        )
+        if stacks:  # else nothing of the site draws power, or only its main meter is known
+            axes.stackplot(
+                hours,  # type: ignore[arg-type]  # dates are its numbers
+                *watts,
+                labels=[self._word(zh, en) for _, zh, en, _ in stacks],
+                colors=[c for *_, c in stacks],
+            )
+            axes.legend(loc="upper left", fontsize=8, frameon=False, ncols=4)
         axes.set_ylabel("kW")
         axes.set_title(self._word("负荷", "load"), loc="left", fontsize=10)
-        axes.legend(loc="upper left", fontsize=8, frameon=False, ncols=4)
 
     def presence(self, axes: Axes) -> None:
         """How many people there are, and outdoor air and light."""

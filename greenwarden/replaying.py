@@ -69,7 +69,7 @@ def replay_site(path: Path, asked: Asked, *, as_json: bool) -> None:
     site = open_site(path)
     start, end = _instant(site, asked.start), _instant(site, asked.end)
     if start is not None and end is not None and start >= end:
-        raise InputError(f"--from {asked.start} is not before --to {asked.end}")
+        raise ConfigError(f"--from {asked.start} is not before --to {asked.end}")
     if asked.alerts is not None and not asked.alerts.parent.is_dir():
         raise InputError(f"{asked.alerts}: the folder {asked.alerts.parent} does not exist; make it first")
     others = {name: with_rules(path, site, file) for name, file in _others(asked)}
@@ -150,7 +150,7 @@ def _instant(site: Site, text: str | None) -> int | None:
     try:
         return from_iso(text if len(text) > 10 else f"{text}T00:00:00", site.site.tz)
     except ValueError:
-        raise InputError(f"{text!r} is no date or time; write e.g. 2026-07-01 or 2026-07-01T18:00") from None
+        raise ConfigError(f"{text!r} is no date or time; write e.g. 2026-07-01 or 2026-07-01T18:00") from None
 
 
 def _progress() -> Progress:

@@ -80,8 +80,7 @@ class Played:
 
 async def simulate(wish: Wish) -> bool:
     """Do what the command line asks for; True when nothing was wrong or lost. Raises ConfigError, InputError."""
-    path = wish.site if wish.site.exists() or wish.site.name != "devices.yaml" else sample_site()
-    site = open_site(path)
+    site = open_site(_site_file(wish))
     if not (wish.direct or wish.score or wish.plot or wish.days):
         await _serve(site, wish)
         return True
@@ -91,6 +90,14 @@ async def simulate(wish: Wish) -> bool:
     start, end, faults = _plan(site, wish)
     await _serve(site, wish, faults, FastClock(start, wish.speed or 1.0), end)
     return True
+
+
+def _site_file(wish: Wish) -> Path:
+    """What the command line names; where it names none and there is none here, the sample, and it is said."""
+    if wish.site != Path("devices.yaml") or wish.site.exists():
+        return wish.site
+    terminal.note("there is no devices.yaml here: the sample site is simulated")
+    return sample_site()
 
 
 async def play(site: Site, wish: Wish) -> tuple[Played, int]:

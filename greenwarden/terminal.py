@@ -39,6 +39,11 @@ def complain(text: str) -> None:
     err.print(f"[bold red]error:[/] {_plain(text)}" if err.is_terminal else f"error: {_plain(text)}")
 
 
+def note(text: str) -> None:
+    """A line for people beside the result, on standard error, so that no program takes it for a part of it."""
+    err.print(escape(text))
+
+
 def emit_json(content: Mapping[str, Any]) -> None:
     """One JSON object on one line of standard output."""
     sys.stdout.write(msgspec.json.encode(content).decode() + "\n")

@@ -226,4 +226,4 @@ def sentence(why: Why, site: Site) -> str:
 
 
 def _listed(names: Iterable[str], *, zh: bool) -> str:
-    return ("、" if zh else ", ").join(dict.fromkeys(names))
+    return ("、" if zh else ", ").join(dict.fromkeys(name.rstrip(".。") for name in names))

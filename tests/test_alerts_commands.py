@@ -183,6 +183,12 @@ async def test_a_wrong_answer_is_one_sentence_and_exit_status_1(file: Path, word
     assert "Traceback" not in result.output
 
 
+async def test_a_quiet_week_is_told_as_one(file: Path) -> None:
+    with Keeper(file.parent / "data" / "memory.db"):
+        result = await command("alerts", "history", "--site", str(file))
+    assert (result.exit_code, "7" in result.stdout) == (0, True)
+
+
 async def test_before_the_first_start_the_commands_say_how_to_begin(file: Path) -> None:
     result = await command("alerts", "list", "--site", str(file))
     assert (result.exit_code, "greenwarden run" in result.stderr) == (1, True)
@@ -245,4 +251,4 @@ async def test_notify_test_shows_what_the_service_answered_and_fails_in_one_sent
     assert "answered 500" in failed.stderr
     assert "very-secret" not in failed.output + failed.stderr
     unknown = await command("notify-test", "pigeon", "--site", str(file))
-    assert "there are: hook" in unknown.stderr
+    assert (unknown.exit_code, "there are: hook" in unknown.stderr) == (2, True)

@@ -40,3 +40,4 @@ def test_ctrl_c_ends_the_demo_cleanly() -> None:
     assert process.returncode == 130
     assert "Traceback" not in out + err
     assert err.strip().endswith("stopped")
+    assert "error" not in err

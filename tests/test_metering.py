@@ -140,13 +140,19 @@ def test_unknown_meters_times_and_places_are_told_with_the_way_out(site: Path) -
     for year in ("0001", "9999"):
         told = refuse(2, "meter", "reading", "main", "1", "--at", f"{year}-01-01", "-s", site)
         assert "write a year from 2000 to 2099" in told
-    assert "'nan' is no meter's number" in refuse(2, "meter", "reading", "main", "nan", "-s", site)
+    assert "the reading nan is no meter's number" in refuse(2, "meter", "reading", "main", "nan", "-s", site)
     told = refuse(2, "meter", "exchange", "main", "--old", "5", "--new", "inf", "-s", site)
-    assert "'inf' is no meter's number" in told
+    assert "--new inf is no meter's number" in told
     assert "is no period" in refuse(2, "meter", "intervals", "--every", "1w", "-s", site)
     assert "has no zone 309" in refuse(2, "meter", "intervals", "309", "--of", "zone", "-s", site)
     assert "run greenwarden first" in refuse(1, "meter", "intervals", "-s", site)
     assert "never run here" in refuse(1, "status", site)
+
+
+@pytest.mark.parametrize("words", [("exchange", "main", "--old", "nan", "--new", "1"), ("reading", "main", "inf")])
+def test_what_is_no_number_is_not_taken_for_a_meters(site: Path, words: tuple[str, ...]) -> None:
+    assert "no meter's number" in refuse(2, "meter", *words, "-s", site)
+    assert not (site.parent / "data" / "memory.db").exists()
 
 
 async def test_status_and_refused_are_told_by_another_process(site: Path) -> None:
@@ -162,6 +168,11 @@ async def test_status_and_refused_are_told_by_another_process(site: Path) -> Non
     status: dict[str, Any] = json.loads(ask("status", site, "--json"))
     assert (status["queued"], status["refused"], status["running"]) == (0, 7, False)
     assert "field type conflict" in ask("refused", "list", "-s", site)
+    site.write_text(SITE.replace("language: en", "language: zh"), encoding="utf-8")
+    told = ask("status", site)
+    assert all(words in told for words in ("没有运行", "被数据库拒收", "启动以来入库"))
+    assert "原因" in ask("refused", "list", "-s", site)
+    site.write_text(SITE, encoding="utf-8")
     assert "will be sent again" in ask("refused", "retry", "-s", site)
     assert "nothing was refused" in ask("refused", "list", "-s", site)
 
@@ -184,6 +195,16 @@ def test_readings_are_exported_to_csv_and_parquet_and_come_back_the_same(site: P
     assert table["value"] == [106.0 + n for n in range(13)]
     assert int(table["time"][0].timestamp() * 1000) == START + HOUR
     assert "ends in .csv" in refuse(2, "export", tmp_path / "all.xls", "-s", site)
+    assert "no device 'rom'" in refuse(2, "export", tmp_path / "all.csv", "-s", site, "--device", "rom")
+    assert "is no quantity" in refuse(2, "export", tmp_path / "all.csv", "-s", site, "--quantity", "energy")
+
+
+@pytest.mark.parametrize("name", ["good.csv", "good.csv.gz", "good.parquet"])
+def test_an_export_that_fails_leaves_what_stood_there_before(site: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"of before")
+    assert "holds no readings" in refuse(1, "export", tmp_path / name, "-s", site)
+    assert (tmp_path / name).read_bytes() == b"of before"
+    assert [one.name for one in tmp_path.glob("*good*")] == [name]
 
 
 async def test_with_an_influxdb_intervals_are_made_from_what_it_holds_and_written_to_it(

@@ -122,8 +122,8 @@ def test_shadow_rules_speak_beside_and_leave_the_alerts_file_alone(folder: Path)
 @pytest.mark.parametrize(
     ("words", "status", "sentence"),
     [
-        (("--from", "tomorrow"), 1, "'tomorrow' is no date or time"),
-        (("--from", "2026-07-02", "--to", "2026-07-01"), 1, "is not before"),
+        (("--from", "tomorrow"), 2, "'tomorrow' is no date or time"),
+        (("--from", "2026-07-02", "--to", "2026-07-01"), 2, "is not before"),
         (("--rules", "devices.yaml"), 2, "has no section rules:"),
     ],
 )

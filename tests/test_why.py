@@ -67,6 +67,14 @@ def test_while_somebody_is_there_the_condition_that_fails_is_named(asking: Askin
     assert found["sentence"] == "Not raised: not true: nobody is there."
 
 
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_condition_that_is_a_sentence_ends_with_one_stop(asking: Asking, language: str) -> None:
+    told = asking.ask("meter_silent", "lamp", "--at", "2026-07-01T18:30", language=language)
+    stop = "." if language == "en" else "。"
+    assert (asking.status, told.splitlines()[1][-1]) == (0, stop)
+    assert 2 * stop not in told
+
+
 def test_when_it_holds_it_says_since_when_and_how_long_still_to_go(asking: Asking) -> None:
     found = asking.object("18:20")
     assert (found["state"], found["holds"], found["remaining_s"]) == ("pending", True, 300.0)
@@ -98,16 +106,16 @@ def test_people_get_a_table_for_each_device_of_a_zone(asking: Asking, language: 
 
 
 @pytest.mark.parametrize(
-    ("words", "sentence"),
+    ("words", "status", "sentence"),
     [
-        (("lights_left_on", "303"), "no device and no zone '303'"),
-        (("lights_off", "301"), "there is no rule 'lights_off'; known are"),
-        (("tap_left_running", "lamp"), "tap_left_running does not look at lamp: it is for water"),
-        (("lights_left_on", "302"), "stands under except:"),
-        (("lights_left_on", "lamp", "--at", "noon"), "'noon' is no time"),
+        (("lights_left_on", "303"), 2, "no device and no zone '303'"),
+        (("lights_off", "301"), 2, "there is no rule 'lights_off'; known are"),
+        (("tap_left_running", "lamp"), 1, "tap_left_running does not look at lamp: it is for water"),
+        (("lights_left_on", "302"), 1, "stands under except:"),
+        (("lights_left_on", "lamp", "--at", "noon"), 2, "'noon' is no time"),
     ],
 )
-def test_a_wrong_question_is_one_sentence(asking: Asking, words: tuple[str, ...], sentence: str) -> None:
+def test_a_wrong_question_is_one_sentence(asking: Asking, words: tuple[str, ...], status: int, sentence: str) -> None:
     asking.ask(*words)
-    assert asking.status == 1
+    assert asking.status == status
     assert sentence in asking.complaint
