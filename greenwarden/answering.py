@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from typing import Any, Protocol
 
 from building.clock import Clock
-from building.errors import InputError
+from building.errors import InputError, StoreAway
 from building.site import Site
 from collector.storing.keeper import Keeper
 from dashboards.alert_page import AlertPage
@@ -58,7 +58,7 @@ async def _open_page(
     parts: Parts,
     opening: AsyncExitStack,
     page: PageSettings,
-    picture: Callable[[Mapping[str, Any]], Awaitable[bytes | None]] | None,
+    picture: Callable[[Mapping[str, Any], str], Awaitable[bytes | None]] | None,
 ) -> AlertPage:
     rules, clock = parts.rules, parts.clock
     links = Links(parts.site, page, parts.keeper)
@@ -70,8 +70,10 @@ async def _open_page(
         return rules.fresh().get(ident) or (None if known is None else known.to_json())
 
     served = AlertPage(
-        links, clock, find, rules.answer, language=parts.site.site.language, picture=picture,
-        host=host.strip("[]"), port=int(port),
+        links, clock, find, rules.answer, language=parts.site.site.language,
+        languages={name: person.language for name, person in parts.notifier.plan.people.items()},
+        tell=lambda alert, language: parts.notifier.writer.shown(alert, language, clock.now()),
+        picture=picture, host=host.strip("[]"), port=int(port),
     )  # fmt: skip
     return await opening.enter_async_context(served)
 
@@ -82,8 +84,8 @@ def _taker(rules: LiveRules, clock: Clock, pending: set[asyncio.Task[None]]) -> 
     async def give(said: dict[str, Any]) -> None:
         try:
             await rules.answer(from_topic(said, clock.now()))
-        except InputError as error:
-            log.warning("an answer from MQTT is not taken: %s", error)
+        except (InputError, StoreAway) as error:
+            log.warning("an answer from MQTT is not taken, or not kept: %s", error)
 
     def take(said: dict[str, Any]) -> None:
         task = asyncio.get_running_loop().create_task(give(said), name="answer")

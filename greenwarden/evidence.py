@@ -15,6 +15,7 @@ from building.quantities import QUANTITIES, Nature
 from building.site import DAY, Site
 from rules import pictures
 from rules.channels import Message
+from rules.writing import Writer
 
 log = logging.getLogger(__name__)
 
@@ -34,28 +35,29 @@ class Picture:
 
     def __init__(self, site: Site, clock: Clock, source: SeriesSource) -> None:
         self._site, self._clock, self._source = site, clock, source
+        self._writer = Writer(site)
 
     async def of_message(self, message: Message) -> bytes | None:
         """The picture for a message about one alert."""
-        return await self.of_alert(message.alert) if len(message.alerts) == 1 else None
+        return await self.of_alert(message.alert, message.language) if len(message.alerts) == 1 else None
 
-    async def of_alert(self, alert: Mapping[str, Any]) -> bytes | None:
-        """The picture of an alert, as PNG."""
+    async def of_alert(self, alert: Mapping[str, Any], language: str) -> bytes | None:
+        """The picture of an alert, with its words in ``language``, as PNG."""
         if not pictures.available():
             return None
-        return await asyncio.to_thread(self._draw, alert)
+        return await asyncio.to_thread(self._draw, alert, language)
 
-    def _draw(self, alert: Mapping[str, Any]) -> bytes | None:
+    def _draw(self, alert: Mapping[str, Any], language: str) -> bytes | None:
         try:
-            signal = self._signal(alert)
+            signal = self._signal(alert, language)
         except StoreAway as error:
             log.warning("a message goes without its picture: %s", error)
             return None
         if signal is None:
             return None
-        return pictures.draw(signal, self._site.site.tz, self._site.site.language)
+        return pictures.draw(signal, self._site.site.tz, language)
 
-    def _signal(self, alert: Mapping[str, Any]) -> pictures.Signal | None:
+    def _signal(self, alert: Mapping[str, Any], language: str) -> pictures.Signal | None:
         evidence, device = alert.get("evidence") or {}, alert.get("device")
         shown = _shown(evidence.get("readings", ()), device)
         if shown is None or alert.get("since") is None:
@@ -67,11 +69,12 @@ class Picture:
         if len(times) < 2:
             return None
         return pictures.Signal(
-            title=str(alert["title"]),
+            title=self._writer.title(alert, language),
             name=f"{alert['rule']} {device}",
             quantity=shown["quantity"],
             times=[int(at) for at in times],
             values=[float(value) for value in values],
+            gap=self._site.device[shown["device"]].stale_after,
             start=until - DAY,
             until=until,
             since=max(since, until - DAY),

@@ -19,12 +19,18 @@ from building.site import DAY, MINUTE
 from rules.cases import Case, Letter
 from rules.dispatch import Dispatcher
 from rules.routing import CanaryPage, DigestPage, Person, RoutesPage
+from rules.topology import CAUSES
 
 log = logging.getLogger(__name__)
 
 MISFIRE_GRACE: Final = 120 * MINUTE
 _LOOK_AHEAD: Final = 8  # days
 _HOLIDAYS: Final = "holidays"
+
+_NOT_ON: Final = (
+    *CAUSES, "meter_silent", "meter_stuck", "meter_implausible", "balance_mismatch", "night_base_load", "quota_pace",
+)  # fmt: skip
+"""Rules of which the round after work says nothing: what they tell cannot be switched off on the way home."""
 
 StillOn = Callable[[], list[dict[str, Any]]]
 """Devices that are on now: ``{"device", "zone", "department", "quantity", "value"}`` each."""
@@ -125,7 +131,9 @@ class Calendar:
             kind = job.list
             if kind == "still_on":
                 still = [on for on in (self.still_on() if self.still_on else []) if _theirs(job, on["department"])]
-                cases = self._open(job)
+                cases = [case for case in self._open(job) if case.alert["rule"] not in _NOT_ON]
+                told = {case.alert["device"] for case in cases}
+                still = [on for on in still if on["device"] not in told]  # one place is one line
             else:
                 cases = self._since(job, self._last_closing(job, now))
             if not still and not cases:

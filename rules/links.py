@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from building.errors import GreenwardenError
+from building.errors import GreenwardenError, StoreAway
 from building.site import Site
 from rules.channels.message import Link
 from rules.routing import PageSettings, Person
@@ -99,14 +99,21 @@ class Links:
         return ticket
 
     def use(self, ticket: Ticket, now: int) -> None:
-        """From now on the link is used; on disk when this returns. Raises Forbidden when somebody was quicker."""
+        """From now on the link is used; on disk when this returns.
+
+        Raises Forbidden when somebody was quicker, StoreAway when the disk takes nothing: then it is still good.
+        """
         if ticket.nonce in self._used:
             raise Forbidden("this link was used already")
         self._used = {nonce: expires for nonce, expires in self._used.items() if expires > now}
         self._used[ticket.nonce] = ticket.expires
         while len(self._used) > _MOST_USED:
             self._used.pop(next(iter(self._used)))
-        self._keeper.save(_USED, msgspec.json.encode(self._used))
+        try:
+            self._keeper.save(_USED, msgspec.json.encode(self._used))
+        except StoreAway:  # it was not used after all
+            del self._used[ticket.nonce]
+            raise
 
     def give_back(self, ticket: Ticket) -> None:
         """The answer could not be given after all: the link may be used again."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import logging
+import math
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from building.quantities import QUANTITIES
+from rules.wording import quantity_name
 
 FONTS: Final = (
     "Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Source Han Sans CN", "Microsoft YaHei", "PingFang SC",
@@ -34,10 +36,6 @@ _WORDS: Final[Mapping[str, Mapping[str, str]]] = {
     "zh": {"limit": "限值", "present": "有人", "stretch": "告警时段"},
     "en": {"limit": "limit", "present": "occupied", "stretch": "alert"},
 }
-_QUANTITIES_ZH: Final[Mapping[str, str]] = {
-    "active_power": "功率", "flow": "流量", "volume": "水表读数", "temperature": "室温", "setpoint": "设定温度",
-    "illuminance": "照度", "on": "开关", "running": "运行", "energy_import": "电表读数",
-}  # fmt: skip
 
 
 class Signal(NamedTuple):
@@ -55,6 +53,7 @@ class Signal(NamedTuple):
     end: int | None
     limit: float | None = None
     presence: Sequence[tuple[int, int]] = ()
+    gap: int | None = None  # ms without a reading over which no line is drawn: what was then is not known
 
 
 def available() -> bool:
@@ -86,18 +85,16 @@ def _draw(signal: Signal, tz: ZoneInfo, title: str, language: str, families: Seq
         axes.axvspan(signal.start, signal.start, color="#27ae60", alpha=0.3, lw=0, label=words["present"])
     end = signal.until if signal.end is None else signal.end
     axes.axvspan(signal.since, end, color="#e74c3c", alpha=0.2, lw=0, label=words["stretch"])
-    step = max(1, len(signal.times) // _MOST_POINTS)
-    times = [float(at) for at in signal.times[::step]]
     steps = "steps-post" if quantity.nature.value == "state" else "default"
-    axes.plot(times, list(signal.values[::step]), color="#2c3e50", lw=1.3, drawstyle=steps)
+    axes.plot(*_line(signal), color="#2c3e50", lw=1.3, drawstyle=steps)
     if signal.limit is not None:
         axes.axhline(signal.limit, color="#c0392b", ls="--", lw=1, label=f"{words['limit']} {signal.limit:g}")
     axes.set_xlim(signal.start, signal.until)
     axes.set_title(title, loc="left", fontsize=12, **font)
-    label = _QUANTITIES_ZH.get(quantity.name, quantity.name) if language == "zh" else quantity.name.replace("_", " ")
-    axes.set_ylabel(f"{label} ({quantity.unit})" if quantity.unit else label, **font)
+    label, unit = quantity_name(quantity.name, language), quantity.unit.replace("m3", "m³")
+    axes.set_ylabel(f"{label} ({unit})" if unit else label, **font)
     marks = _marks(signal.start, signal.until, tz)
-    axes.set_xticks(marks, [f"{_local(at, tz):%H:%M}" for at in marks])
+    axes.set_xticks(marks, [_mark(_local(at, tz), first=at == marks[0], language=language) for at in marks], **font)
     axes.yaxis.set_major_formatter(lambda value, place: f"{value:g}")  # an ASCII minus: some fonts lack the other
     axes.grid(alpha=0.25)
     axes.legend(loc="upper left", fontsize=9, prop={"family": list(families)}, framealpha=0.8)
@@ -106,10 +103,36 @@ def _draw(signal: Signal, tz: ZoneInfo, title: str, language: str, families: Seq
     return picture.getvalue()
 
 
+def _line(signal: Signal) -> tuple[list[float], list[float]]:
+    """Points of the line; a point without value stands in every gap. Of very many, the highest and lowest stay."""
+    width = max(1, 2 * len(signal.times) // _MOST_POINTS)
+    times: list[float] = []
+    values: list[float] = []
+    last = None
+    for first in range(0, len(signal.times), width):
+        part = range(first, min(first + width, len(signal.times)))
+        ends = {min(part, key=signal.values.__getitem__), max(part, key=signal.values.__getitem__), part[0], part[-1]}
+        for place in sorted(ends if width > 1 else part):
+            at = signal.times[place]
+            if signal.gap is not None and last is not None and at - last > signal.gap:
+                times.append((last + at) / 2)
+                values.append(math.nan)
+            times.append(float(at))
+            values.append(signal.values[place])
+            last = at
+    return times, values
+
+
 def _marks(start: int, until: int, tz: ZoneInfo) -> list[int]:
     """Every third full hour of the local day."""
     hours = range(start - start % _HOUR + _HOUR, until + 1, _HOUR)
     return [at for at in hours if _local(at, tz).hour % 3 == 0]
+
+
+def _mark(local: datetime, *, first: bool, language: str) -> str:
+    """The hour; below the first and below midnight the day, too."""
+    day = f"{local.month}月{local.day}日" if language == "zh" else f"{local.day}/{local.month}"
+    return f"{local:%H:%M}\n{day}" if first or local.hour == 0 else f"{local:%H:%M}"
 
 
 def _local(moment: int, tz: ZoneInfo) -> datetime:
@@ -119,7 +142,7 @@ def _local(moment: int, tz: ZoneInfo) -> datetime:
 def _families(signal: Signal, language: str, fonts: Sequence[str]) -> tuple[list[str], str]:
     """Fonts that can show the words in ``language``, else English ones; the first Chinese one that is installed."""
     families = [*_installed(fonts)[:1], _LATIN]
-    words = "".join(_WORDS["zh"].values()) + _QUANTITIES_ZH.get(signal.quantity, "")
+    words = "月日" + "".join(_WORDS["zh"].values()) + quantity_name(signal.quantity, "zh")
     if language == "zh" and not _can_show(words, families):
         language = "en"
     return families, language

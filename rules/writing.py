@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from building.calendar import WorkCalendar, missing_holidays
-from building.instants import to_iso
+from building.instants import from_iso, to_iso
 from building.site import Site
 from rules import messages
 from rules.cases import STANDING, Case, Letter
@@ -140,6 +140,11 @@ class Writer:
     def _entry(self, case: Case, wish: str, person: Person, now: int) -> Entry:
         title, lines = self.told(case, wish, person.language, now)
         return Entry(title, lines, self.links(case.alert, person))
+
+    def shown(self, alert: Mapping[str, Any], language: str, now: int) -> tuple[str, tuple[str, ...]]:
+        """Title and lines of an alert by itself, whoever was told of it."""
+        ended = None if alert["ended"] is None else from_iso(alert["ended"])
+        return self.told(Case(dict(alert), from_iso(alert["raised"]), ended), "", language, now)
 
     def told(self, case: Case, wish: str, language: str, now: int) -> tuple[str, tuple[str, ...]]:
         """What is said of one alert: its title, and the lines below it."""

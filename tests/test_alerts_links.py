@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from building.clock import ManualClock
-from building.errors import InputError
+from building.errors import InputError, StoreAway
 from dashboards.alert_page import AlertPage
-from rules.life import Answer
+from rules.life import Answer, checked
 from rules.links import Forbidden, Links, Ticket
 from rules.routing import PageSettings, Plan
-from tests.notify_parts import HOUR, MINUTE, MemoryKeeper, an_alert, local, site_of
+from tests.notify_parts import HOUR, MINUTE, MemoryKeeper, an_alert, iso, local, site_of
 
 NOW = local("2026-07-01 19:00")
 SETTINGS = PageSettings(url="https://green.example/")
@@ -102,8 +102,11 @@ class Rules:
 
 
 class Served:
-    def __init__(self, page: AlertPage, links: Links, rules: Rules, clock: ManualClock) -> None:
+    def __init__(
+        self, page: AlertPage, links: Links, rules: Rules, clock: ManualClock, keeper: MemoryKeeper | None = None
+    ) -> None:
         self.page, self.links, self.rules, self.clock = page, links, rules, clock
+        self.keeper = keeper or MemoryKeeper()
 
     async def ask(self, token: str, form: dict[str, str] | None = None) -> tuple[int, str, dict[str, str]]:
         return await asyncio.to_thread(self._ask, token, form)
@@ -122,7 +125,7 @@ class Served:
 async def served() -> AsyncIterator[Served]:
     clock, rules, links = ManualClock(NOW), Rules(), links_of()
 
-    async def picture(alert: Any) -> bytes:
+    async def picture(alert: Any, language: str) -> bytes:
         return b"\x89PNG"
 
     async with AlertPage(links, clock, rules.find, rules.give, language="en", picture=picture) as page:
@@ -193,6 +196,77 @@ async def test_the_page_of_an_alert_that_is_over_says_so_and_takes_a_large_form_
     assert (status, "over" in text, "<form" in text) == (200, True, False)
     assert (await served.ask(token, {"why": "x" * 20_000}))[0] == 413
     assert served.rules.given == []
+
+
+@pytest.fixture
+async def chinese() -> AsyncIterator[Served]:
+    clock, rules, keeper = ManualClock(NOW), Rules(), MemoryKeeper()
+    links = links_of(keeper)
+    rules.alert = an_alert(title="301办公室：无人亮灯", text="房间无人，灯仍亮着。")
+
+    async def picture(alert: Any, language: str) -> bytes:
+        raise RuntimeError("no fonts")
+
+    async def give(answer: Answer) -> None:
+        await rules.give(checked(answer, clock.now()))
+
+    async with AlertPage(
+        links, clock, rules.find, give, languages={"visitor": "en"}, picture=picture,
+        tell=lambda alert, language: (f"{language} title", [f"{language} line"]),
+    ) as page:  # fmt: skip
+        yield Served(page, links, rules, clock, keeper)
+
+
+async def test_a_refused_answer_says_in_chinese_what_is_missing_and_leaves_the_link_good(chinese: Served) -> None:
+    for action, form, said in (
+        ("acknowledge", {}, "怎么回事"),
+        ("acknowledge", {"reason": "nonsense"}, "怎么回事"),
+        ("silence", {"for": "4h"}, "填写说明"),
+        ("silence", {"for": "31d", "why": "装修"}, "最长 30 天"),
+        ("silence", {"for": "", "why": "装修"}, "最长 30 天"),
+    ):
+        status, text, _ = await chinese.ask(chinese.links.make(ticket(action)), form)
+        assert status in (400, 409)
+        assert said in text
+        assert not [word for word in ("reason", "silence", "accepted") if word in text]
+    chinese.rules.refuse = "no open alert has the id"
+    token = chinese.links.make(ticket())
+    assert "已经结束" in (await chinese.ask(token, {"reason": "fixed"}))[1]
+    chinese.rules.refuse = ""
+    assert (await chinese.ask(token, {"reason": "fixed"}))[0] == 200
+
+
+async def test_the_page_speaks_the_language_of_whom_the_link_was_sent_to_with_or_without_a_picture(
+    chinese: Served,
+) -> None:
+    _, text, _ = await chinese.ask(chinese.links.make(ticket()))
+    assert "zh title" in text
+    assert "<img" not in text
+    english = chinese.links.make(Ticket("a1", "acknowledge", "visitor", NOW + HOUR, "n2"))
+    _, text, _ = await chinese.ask(english)
+    assert ('lang="en"' in text, "en line" in text, "确认" in text) == (True, True, False)
+
+
+async def test_the_page_says_who_answered_when_and_what(chinese: Served) -> None:
+    answer = {"by": "李工", "at": iso(NOW), "reason": "needs_work_order", "why": "<镇流器坏>", "until": iso(NOW + HOUR)}
+    chinese.rules.alert = an_alert(state="silenced", evidence={"answer": answer})
+    _, text, _ = await chinese.ask(chinese.links.make(ticket()))
+    assert "已暂停提醒 · 李工（7月1日 19:00）：需要报修；&lt;镇流器坏&gt;；7月1日 20:00 前不再提醒" in text
+
+
+async def test_with_the_disk_full_a_link_stays_good_and_the_page_says_so(
+    chinese: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = chinese.links.make(ticket())
+
+    def full(name: str, blob: bytes) -> None:
+        raise StoreAway("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(chinese.keeper, "save", full)
+        status, text, _ = await chinese.ask(token, {"reason": "fixed"})
+        assert (status, "没有任何更改" in text, chinese.rules.given) == (503, True, [])
+    assert (await chinese.ask(token, {"reason": "fixed"}))[0] == 200
 
 
 async def test_an_address_that_is_taken_is_told_with_the_way_out(served: Served) -> None:

@@ -189,6 +189,21 @@ def test_the_round_after_work_lists_what_is_still_on_by_department() -> None:
     ]  # fmt: skip
 
 
+def test_the_round_after_work_names_a_place_once_and_nothing_that_cannot_be_switched_off() -> None:
+    still = [
+        {"device": device, "zone": "301", "department": "finance", "quantity": "active_power", "value": 321.0}
+        for device in ("light-301", "ac-301")
+    ]
+    desk, jobs = calendar(still)
+    jobs.step(local("2026-07-01 17:00"))
+    desk.take(an_alert("lamp", at=local("2026-07-01 17:50")), 0)
+    desk.take(an_alert("silent", rule="meter_silent", device="light-201", at=local("2026-07-01 16:00")), 0)
+    letter = jobs.step(local("2026-07-01 18:00"))[0]
+    assert (list(letter.wishes), [on["device"] for on in letter.still]) == (["lamp"], ["ac-301"])
+    message = Writer(desk.site).write(letter, desk.cases, desk.plan.people["keeper"])
+    assert message.title == "下班后仍未关闭：2 处"
+
+
 def test_a_make_up_saturday_has_its_round_and_a_holiday_none() -> None:
     still = [{"device": "ac-301", "zone": "301", "department": "finance", "quantity": "running", "value": 1.0}]
     desk, jobs = calendar(still)

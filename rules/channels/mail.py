@@ -105,10 +105,11 @@ class MailChannel:
 
 
 def _plain(message: Message) -> str:
-    lines = [message.text or message.title]
-    for entry in message.entries:
-        lines += [f"{one_line(link.words)}: {link.url}" for link in entry.links]
-    return "\n".join([*lines, *message.footer]) + "\n"
+    parts, colon = [], "：" if message.language == "zh" else ": "
+    for entry in message.parts():
+        links = [f"{one_line(link.words)}{colon}{link.url}" for link in entry.links]
+        parts.append("\n".join(filter(None, [entry.title, *entry.lines, *links])))
+    return "\n\n".join([*parts, *message.footer]) + "\n"
 
 
 def _html(message: Message) -> str:
@@ -116,7 +117,7 @@ def _html(message: Message) -> str:
     if message.alert.get("state") == "resolved":
         colour = "#1e8449"
     parts = [f'<h2 style="color:{colour};margin:0 0 12px">{as_html(message.title)}</h2>']
-    parts += [_entry(entry) for entry in message.parts()]
+    parts += [_entry(entry) for entry in message.under_title()]
     if message.picture is not None:
         parts.append('<p><img src="cid:picture@greenwarden" alt="" style="max-width:100%"></p>')
     parts += [f'<p style="color:#666;font-size:13px">{as_html(line)}</p>' for line in message.footer]

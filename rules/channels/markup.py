@@ -39,7 +39,7 @@ def as_markdown(message: Message, largest: int, *, heading: str = "### ") -> str
     """The message in markdown of at most ``largest`` bytes of UTF-8; what does not fit is counted at the end."""
     head = f"{heading}{plainly(message.title)}"
     tail = [f"> {plainly(line)}" for line in message.footer]
-    return fit(head, [_entry(entry) for entry in message.parts()], tail, largest, message.language)
+    return fit(head, [_entry(entry) for entry in message.under_title()], tail, largest, message.language)
 
 
 def _entry(entry: Entry) -> str:

@@ -44,3 +44,7 @@ class Message(NamedTuple):
     def parts(self) -> tuple[Entry, ...]:
         """The entries; for a message that is only text, the text."""
         return self.entries or (Entry("", tuple(self.text.splitlines())),)
+
+    def under_title(self) -> tuple[Entry, ...]:
+        """The same for where the title stands above them: one that only repeats it goes without its own."""
+        return tuple(entry._replace(title="") if entry.title == self.title else entry for entry in self.parts())

@@ -148,7 +148,8 @@ _COLOURS: Final = {"critical": "red", "warning": "orange", "info": "blue"}
 def _card(message: Message) -> dict[str, Any]:
     over = message.alert.get("state") == "resolved"
     colour = "green" if over else _COLOURS.get(str(message.alert.get("severity")), "blue")
-    text = as_markdown(message._replace(title=""), _FEISHU_LARGEST, heading="").strip()
+    alone = message._replace(title="", entries=message.under_title())  # the card's header holds the title
+    text = as_markdown(alone, _FEISHU_LARGEST, heading="").strip()
     called = "".join(f'<at id="{user}"></at>' for user in message.mention)
     return {
         "config": {"wide_screen_mode": True},
