@@ -23,7 +23,7 @@ from building.errors import ConfigError, DeliveryFailed, InputError
 from building.instants import from_iso, to_iso
 from building.site import DAY, Site
 from collector.storing.keeper import Keeper
-from greenwarden import terminal
+from greenwarden import alert_words, terminal
 from greenwarden.door import data_folder, open_site
 from rules.answers import leave, outcome, proposals
 from rules.cases import STANDING, Case
@@ -32,6 +32,7 @@ from rules.life import Answer, checked
 from rules.notifying import read_cases
 from rules.routing import Plan
 from rules.shadow import TABLE, latest
+from rules.wording import money
 
 MEMORY: Final = "memory.db"
 _PATIENCE_S: Final = 3.0  # how long a command waits for the running program to take an answer
@@ -64,23 +65,27 @@ def list_alerts(path: Path, *, everything: bool, as_json: bool) -> None:
     if not alerts:
         terminal.say("没有未结束的告警" if chinese else "no alert is open")
     else:
-        heads = ("编号", "状态", "开始", "告警", "浪费", "责任人") if chinese else _HEADS
+        heads = ("编号", "状态", "开始", "告警", "浪费", "处理人") if chinese else _HEADS
         terminal.out.print(terminal.table("", heads, [_row(alert, chinese=chinese) for alert in alerts]))
     for one in pending:
-        words = "即将" if chinese else "pending"
-        terminal.say(f"{words}: {one['rule']} {one['device']} {one['since'][11:16]} → {one['due'][11:16]}")
+        subject = site.device[one["device"]].title if one["device"] in site.device else one["device"]
+        begun, due = one["since"][11:16], one["due"][11:16]
+        terminal.say(
+            f"即将告警：{one['rule']} {subject}，{begun} 起，{due} 告警"
+            if chinese
+            else f"pending: {one['rule']} {subject} {begun} → {due}"
+        )
 
 
 _HEADS: Final = ("id", "state", "since", "alert", "waste", "answer")
-_STATES_ZH: Final = {"firing": "正在发生", "acknowledged": "已确认", "silenced": "已静默", "resolved": "已结束"}
 
 
 def _row(alert: Mapping[str, Any], *, chinese: bool) -> list[str]:
     answer, waste = alert["evidence"].get("answer") or {}, alert["waste"]
-    state = _STATES_ZH[alert["state"]] if chinese else alert["state"]
+    state = alert_words.STATES[alert["state"]] if chinese else alert["state"]
     if alert["standing"]:
-        state += "（长期）" if chinese else " (standing)"
-    cost = "" if waste["cost"] is None else f"{waste['cost']:.2f} {waste['currency']}"
+        state += "（超过 24 小时）" if chinese else " (standing)"
+    cost = money(waste["cost"], waste["currency"], "zh" if chinese else "en") if waste["cost"] else ""
     return [alert["id"], state, alert["since"][:16].replace("T", " "), alert["title"], cost, answer.get("by", "")]
 
 
@@ -97,7 +102,7 @@ def show_alert(path: Path, ident: str, *, as_json: bool) -> None:
     terminal.say(alert["text"])
     if alert["policy"]:
         terminal.say(alert["policy"])
-    _say_history(audit)
+    _say_history(audit, chinese=site.site.language == "zh")
     for receipt in receipts:
         told = receipt.get("receipt") or receipt.get("why", "")
         terminal.say(
@@ -115,7 +120,7 @@ def history(path: Path, *, days: float, as_json: bool) -> None:
     if not audit:
         zh = site.site.language == "zh"
         terminal.say(f"{days:g} 天内告警没有变化" if zh else f"no alert has changed in {days:g} days")
-    _say_history(audit)
+    _say_history(audit, chinese=site.site.language == "zh")
 
 
 def show_shadow(path: Path, *, days: float, as_json: bool) -> None:
@@ -137,12 +142,19 @@ def show_shadow(path: Path, *, days: float, as_json: bool) -> None:
     terminal.out.print(terminal.table("", heads, rows))
 
 
-def _say_history(audit: Iterable[Mapping[str, Any]]) -> None:
+def _say_history(audit: Iterable[Mapping[str, Any]], *, chinese: bool) -> None:
+    words: tuple[Mapping[str, str], ...] = ({}, {}, {})
+    states, answers, people = (alert_words.STATES, alert_words.ANSWERS, alert_words.WHO) if chinese else words
     for step in audit:
-        change = f"{step['from']} → {step['to']}" if "to" in step else str(step.get("action"))
+        change = str(step.get("action"))
+        if "to" in step:
+            change = f"{states.get(step['from'], step['from'])} → {states.get(step['to'], step['to'])}"
         subject = step.get("device") or step.get("zone") or ""
-        said = " ".join(str(step[key]) for key in ("reason", "why", "until") if step.get(key))
-        terminal.say(f"{_shown(step['at'])}  {step.get('rule', '')} {subject}  {change}  {step['who']} {said}".rstrip())
+        reason = str(step.get("reason") or "")
+        said = [answers.get(reason, reason), step.get("why"), _shown(step.get("until"))]
+        who = people.get(step["who"], step["who"])
+        line = f"{_shown(step['at'])}  {step.get('rule', '')} {subject}  {change}  {who}"
+        terminal.say(" ".join(str(part) for part in [line, *said] if part))
 
 
 def explain(path: Path, ident: str, *, as_json: bool) -> None:
@@ -167,8 +179,17 @@ def explain(path: Path, ident: str, *, as_json: bool) -> None:
         if site.site.language == "zh"
         else ("at", "who", "stage", "why", "next")
     )
-    cells = [[row["at"][5:16].replace("T", " "), row["person"], row["stage"], row["reason"],
-              (row["until"] or "")[5:16].replace("T", " ")] for row in rows]  # fmt: skip
+    chinese = site.site.language == "zh"
+    cells = [
+        (
+            row["at"][5:16].replace("T", " "),
+            row["person"],
+            alert_words.STAGES.get(row["stage"], row["stage"]) if chinese else row["stage"],
+            alert_words.reason(row["reason"]) if chinese else row["reason"],
+            (row["until"] or "")[5:16].replace("T", " "),
+        )
+        for row in rows
+    ]
     terminal.out.print(terminal.table("", heads, cells))
     for receipt in receipts:
         terminal.say(f"{receipt['time']}  {receipt['person']}: {receipt['state']} {receipt.get('why', '')}".rstrip())

@@ -38,8 +38,9 @@ class Picture:
         self._writer = Writer(site)
 
     async def of_message(self, message: Message) -> bytes | None:
-        """The picture for a message about one alert."""
-        return await self.of_alert(message.alert, message.language) if len(message.alerts) == 1 else None
+        """The picture for a message about one alert and nothing else."""
+        alone = len(message.alerts) == 1 and len(message.entries) <= 1
+        return await self.of_alert(message.alert, message.language) if alone else None
 
     async def of_alert(self, alert: Mapping[str, Any], language: str) -> bytes | None:
         """The picture of an alert, with its words in ``language``, as PNG."""

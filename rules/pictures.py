@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from building.quantities import QUANTITIES
-from rules.wording import quantity_name
+from rules.wording import day_of, quantity_name
 
 FONTS: Final = (
     "Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Source Han Sans CN", "Microsoft YaHei", "PingFang SC",
@@ -26,8 +26,8 @@ FONTS: Final = (
 """Fonts with Chinese letters, the better ones first."""
 
 _LATIN: Final = "DejaVu Sans"  # comes with matplotlib
-_INCHES: Final = (8.0, 3.2)
-_DPI: Final = 100
+_INCHES: Final = (6.4, 3.2)  # small, so that the words can be read on a phone
+_DPI: Final = 125
 _MOST_POINTS: Final = 3000
 _HOUR: Final = 3_600_000
 _drawing = threading.Lock()  # matplotlib's font cache is not made for several threads
@@ -131,7 +131,7 @@ def _marks(start: int, until: int, tz: ZoneInfo) -> list[int]:
 
 def _mark(local: datetime, *, first: bool, language: str) -> str:
     """The hour; below the first and below midnight the day, too."""
-    day = f"{local.month}月{local.day}日" if language == "zh" else f"{local.day}/{local.month}"
+    day = day_of(local.isoformat(), language)
     return f"{local:%H:%M}\n{day}" if first or local.hour == 0 else f"{local:%H:%M}"
 
 

@@ -52,10 +52,15 @@ def span(milliseconds: int, language: str) -> str:
     return shown
 
 
+def day_of(iso: str, language: str) -> str:
+    """``7月1日`` or ``1 Jul`` of an ISO 8601 text."""
+    month, day = int(iso[5:7]), int(iso[8:10])
+    return f"{month}月{day}日" if language == "zh" else f"{day} {_MONTHS[month - 1]}"
+
+
 def moment_of(iso: str, language: str) -> str:
     """``7月1日 18:10`` or ``1 Jul 18:10`` of an ISO 8601 text, by the clock of its own offset."""
-    month, day, clock = int(iso[5:7]), int(iso[8:10]), iso[11:16]
-    return f"{month}月{day}日 {clock}" if language == "zh" else f"{day} {_MONTHS[month - 1]} {clock}"
+    return f"{day_of(iso, language)} {iso[11:16]}"
 
 
 def moment(at: int, tz: tzinfo, language: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import urllib.request
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from building.readings import Reading
 from building.site import Site
 from collector.storing.keeper import Keeper
 from dashboards.alert_page import AlertPage
+from greenwarden import alert_words
 from greenwarden.answering import open_answers
 from greenwarden.cli import app
 from greenwarden.door import open_site
@@ -26,7 +28,7 @@ from rules.answers import proposals
 from rules.notifying import Notifier
 from rules.service import LiveRules
 from tests.notify_parts import MINUTE, SITE, ListChannel
-from tests.parts import Answer, HttpSink, eventually
+from tests.parts import ROOT, Answer, HttpSink, eventually
 
 ROUTES = """
 channels: {hook: {type: webhook, url: "http://127.0.0.1:9/x", secret: "${HOOK_SECRET}"}}
@@ -252,3 +254,14 @@ async def test_notify_test_shows_what_the_service_answered_and_fails_in_one_sent
     assert "very-secret" not in failed.output + failed.stderr
     unknown = await command("notify-test", "pigeon", "--site", str(file))
     assert (unknown.exit_code, "there are: hook" in unknown.stderr) == (2, True)
+
+
+def test_every_stage_and_every_reason_it_gives_has_its_chinese() -> None:
+    source = "".join((ROOT / "rules" / name).read_text(encoding="utf-8") for name in ("stages.py", "dispatch.py"))
+    given = re.findall(r'Held\("([^"]+)", f?"([^"]*)"', source)
+    assert len(given) >= 12
+    for stage, reason in given:
+        filled = reason.replace("{look.wish}, message {letter.ident}", "firing, message m1-00ff")
+        filled = re.sub(r"\{[^}]*\}", "8", filled)
+        assert stage in alert_words.STAGES
+        assert alert_words.reason(filled) != filled, reason

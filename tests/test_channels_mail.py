@@ -94,6 +94,23 @@ async def test_a_mail_has_text_html_and_the_picture_inside(post: tuple[Post, Con
     assert "multipart/related" in [part.get_content_type() for part in mail.walk()]
 
 
+async def test_a_list_has_the_colour_of_the_worst_that_is_not_over_and_each_links_own_alert_above_it(
+    post: tuple[Post, Controller],
+) -> None:
+    handler, controller = post
+    gone, leak = {"id": "a1", "state": "resolved", "severity": "warning"}, {"id": "a2", "severity": "critical"}
+    entries = tuple(Entry(f"告警 {n}", (), (Link("查看", f"https://green.example/{n}"),)) for n in (1, 2))
+    for alerts, colour in (((gone, leak), "#c0392b"), ((gone, gone), "#1e8449")):
+        await channel(controller).send(message(entries=entries, alert=gone, alerts=alerts))
+        html, plain = handler.mails[-1].get_body(("html",)), handler.mails[-1].get_body(("plain",))
+        assert html is not None
+        assert plain is not None
+        assert f"color:{colour}" in html.get_content()
+        assert plain.get_content().split() == [
+            "告警", "1", "查看：https://green.example/1", "告警", "2", "查看：https://green.example/2", "页脚",
+        ]  # fmt: skip
+
+
 async def test_a_mail_goes_to_whom_the_message_names_and_its_id_is_the_same_at_every_attempt(
     post: tuple[Post, Controller],
 ) -> None:

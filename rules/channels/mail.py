@@ -16,7 +16,7 @@ from building.errors import DeliveryFailed
 from rules.channels.markup import as_html, one_line
 from rules.channels.message import Entry, Message
 
-_COLOURS: Final = {"critical": "#c0392b", "warning": "#d35400", "info": "#2471a3"}
+_COLOURS: Final = {"critical": "#c0392b", "warning": "#d35400", "info": "#2471a3", "over": "#1e8449"}
 _STYLE: Final = "font-family:'Microsoft YaHei','PingFang SC','Noto Sans CJK SC',sans-serif;color:#222;max-width:640px"
 _SUBJECT: Final = 120  # letters
 
@@ -113,10 +113,7 @@ def _plain(message: Message) -> str:
 
 
 def _html(message: Message) -> str:
-    colour = _COLOURS.get(str(message.alert.get("severity")), "#2471a3")
-    if message.alert.get("state") == "resolved":
-        colour = "#1e8449"
-    parts = [f'<h2 style="color:{colour};margin:0 0 12px">{as_html(message.title)}</h2>']
+    parts = [f'<h2 style="color:{_COLOURS[message.gravity]};margin:0 0 12px">{as_html(message.title)}</h2>']
     parts += [_entry(entry) for entry in message.under_title()]
     if message.picture is not None:
         parts.append('<p><img src="cid:picture@greenwarden" alt="" style="max-width:100%"></p>')

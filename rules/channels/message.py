@@ -45,6 +45,15 @@ class Message(NamedTuple):
         """The entries; for a message that is only text, the text."""
         return self.entries or (Entry("", tuple(self.text.splitlines())),)
 
+    @property
+    def gravity(self) -> str:
+        """The worst severity of its alerts that are not over; ``over`` when all are, ``info`` when there is none."""
+        alerts = self.alerts or ((self.alert,) if self.alert else ())
+        still = {str(alert.get("severity")) for alert in alerts if alert.get("state") != "resolved"}
+        if alerts and not still:
+            return "over"
+        return next((severity for severity in ("critical", "warning") if severity in still), "info")
+
     def under_title(self) -> tuple[Entry, ...]:
         """The same for where the title stands above them: one that only repeats it goes without its own."""
         return tuple(entry._replace(title="") if entry.title == self.title else entry for entry in self.parts())

@@ -142,17 +142,18 @@ class FeishuChannel:
         return _judge("Feishu", answer, code, "msg", "StatusMessage")
 
 
-_COLOURS: Final = {"critical": "red", "warning": "orange", "info": "blue"}
+_COLOURS: Final = {"critical": "red", "warning": "orange", "info": "blue", "over": "green"}
 
 
 def _card(message: Message) -> dict[str, Any]:
-    over = message.alert.get("state") == "resolved"
-    colour = "green" if over else _COLOURS.get(str(message.alert.get("severity")), "blue")
     alone = message._replace(title="", entries=message.under_title())  # the card's header holds the title
     text = as_markdown(alone, _FEISHU_LARGEST, heading="").strip()
     called = "".join(f'<at id="{user}"></at>' for user in message.mention)
     return {
         "config": {"wide_screen_mode": True},
-        "header": {"template": colour, "title": {"tag": "plain_text", "content": one_line(message.title)[:120]}},
+        "header": {
+            "template": _COLOURS[message.gravity],
+            "title": {"tag": "plain_text", "content": one_line(message.title)[:120]},
+        },
         "elements": [{"tag": "markdown", "content": f"{text}\n{called}".strip()}],
     }
