@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 
 _RETAINED: Final = Quality(Grade.SUSPECT, "kept by the broker from earlier; how old it is nobody knows")
 _WINDOW: Final = 1000  # messages; brokers have 20 to 100 on their way to us without an acknowledgement
+_LONG: Final = 1024  # bytes
 _LATELY: Final = 15 * 60_000  # ms
 
 Kept = Callable[[int], Iterable[Reading]]
@@ -116,7 +118,7 @@ class MqttListener:
         found: list[Reading] = []
         for message in batch.messages:
             self._health.messages += 1
-            heard = (message.topic, message.payload)
+            heard = (message.topic, _mark(message.payload))
             if message.again and heard in self._heard:
                 self._health.duplicates += 1
                 continue
@@ -216,6 +218,11 @@ class MqttListener:
         for _, health in self._devices:
             health.silent_since = health.silent_since or now
         await publish([no_answer(device.id, now, str(down)) for device, _ in self._devices])
+
+
+def _mark(payload: bytes) -> bytes:
+    """What a repeated payload is known by: itself, or of a long one, of which a thousand would be much, its digest."""
+    return payload if len(payload) <= _LONG else hashlib.sha256(payload).digest()
 
 
 def _dated(route: _Route, message: Message, decoded: Decoded, arrived_at: int) -> Reading:

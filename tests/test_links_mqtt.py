@@ -30,11 +30,11 @@ from tests.wire_parts import site as site_of
 SENSOR = b'{"Time":"2026-07-01T09:00:00","ENERGY":{"Total":6.294,"Power":2635,"Voltage":227,"Current":11.661}}'
 
 
-def plugs(*devices: dict[str, object]) -> Site:
+def plugs(*devices: dict[str, object], **link: object) -> Site:
     """A site with one broker; tasmota plugs unless they say otherwise."""
     common: dict[str, object] = {"kind": "plug", "profile": "tasmota_plug", "link": "broker"}
     return site_of(
-        links=({"id": "broker", "mqtt": "mqtt://127.0.0.1:1883"},),
+        links=({"id": "broker", "mqtt": "mqtt://127.0.0.1:1883", **link},),
         devices=tuple({**common, "id": f"d{n}", **device} for n, device in enumerate(devices)),
     )
 
@@ -213,6 +213,22 @@ async def test_what_is_no_number_is_counted_told_once_and_never_a_value(
         assert errors[kind] == 3 or (b"1e400" in payload and errors.total() == 3)
     assert all(reading.quality.of("active_power") is Grade.BAD for reading in found[:-1])
     assert sum("device d0" in record.message for record in caplog.records) == 1
+
+
+@pytest.mark.parametrize("version", ["3.1.1", "5"])
+async def test_a_message_far_too_long_is_told_and_ends_no_connection(
+    mosquitto: Mosquitto, version: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    site = plugs({"topic": "t"}, version=version)
+    async with office(mosquitto, site) as one:
+        for size in (300_000, 5 << 20):
+            one.publish("tele/t/SENSOR", b" " * size)
+            one.publish("tele/t/SENSOR", SENSOR)
+        found = await readings(one.kept, 2)
+        assert [reading.values["active_power"] for reading in found] == [2635, 2635]
+        assert one.collector.health().devices["d0"].errors["unreadable"] == 2
+        assert one.collector.health().links["broker"].connections == 1
+    assert sum("more than 262144 are not read" in record.message for record in caplog.records) == 2
 
 
 async def test_a_message_is_acknowledged_only_when_the_store_has_it_safe(mosquitto: Mosquitto) -> None:

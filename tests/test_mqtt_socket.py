@@ -36,7 +36,7 @@ def test_messages_are_cut_out_and_everything_else_is_left_for_paho(five: bool) -
     big = b"x" * 300
     stream = suback + publish("a/b", b"1", five=five) + ping + publish("c", big, qos=1, flags=AGAIN, five=five)
     stream += publish("d", b"", flags=RETAINED, five=five) + publish("e", b"2", qos=2, five=five)
-    published, others, rest = cut_packets(stream + ping[:1], five=five)
+    published, others, rest, _ = cut_packets(stream + ping[:1], five=five)
     assert [(topic, payload, number) for topic, payload, number, _ in published] == [
         ("a/b", b"1", 0), ("c", big, 7), ("d", b"", 0),
     ]  # fmt: skip
@@ -53,10 +53,11 @@ def test_messages_come_out_the_same_however_the_stream_is_cut(
     found, kept = [], b""
     while stream:
         cut = data.draw(st.integers(1, len(stream)))
-        more, others, kept = cut_packets(kept + stream[:cut], five=five)
+        more, others, kept, skip = cut_packets(kept + stream[:cut], five=five)
         found += more
         stream = stream[cut:]
         assert not others
+        assert not skip
     assert [payload for _, payload, _, _ in found] == payloads
     assert [number for _, _, number, _ in found] == list(range(1, len(payloads) + 1))
     assert kept == b""
@@ -65,7 +66,7 @@ def test_messages_come_out_the_same_however_the_stream_is_cut(
 @given(st.binary(max_size=400), st.booleans())
 def test_no_bytes_break_the_cutter(stream: bytes, five: bool) -> None:
     with contextlib.suppress(BadFrame):
-        _, _, rest = cut_packets(stream, five=five)
+        _, _, rest, _ = cut_packets(stream, five=five)
         assert stream.endswith(rest)
 
 
@@ -76,12 +77,28 @@ def test_no_bytes_break_the_cutter(stream: bytes, five: bool) -> None:
         b"\x32\x03\x00\x01a",  # QoS 1 without a number
         b"\x30\x03\x00\x01\xff",  # a topic that is no text
         b"\x30\xff\xff\xff\xff\x01",  # a length of five bytes
-        b"\x30\xff\xff\xff\x7f",  # 256 MB
+        b"\x90\xff\xff\xff\x7f",  # a receipt of 256 MB
     ],
 )
 def test_what_no_broker_may_send_is_refused(stream: bytes) -> None:
     with pytest.raises(BadFrame):
         cut_packets(stream + bytes(4), five=False)
+
+
+@pytest.mark.parametrize("five", [False, True])
+def test_a_message_too_long_is_passed_on_in_part_and_the_rest_of_it_is_skipped(five: bool) -> None:
+    """Refused, it would end the connection, and come again with the next one, for ever."""
+    mebibyte = 1 << 20
+    long = publish("a", b"x" * (3 * mebibyte), qos=1, number=9, five=five)
+    whole = cut_packets(publish("before", b"1", five=five) + long + publish("after", b"2", five=five), five=five)
+    assert [topic for topic, *_ in whole.published] == ["before", "a", "after"]
+    assert [number for _, _, number, _ in whole.published] == [0, 9, 0]
+    assert mebibyte - 64 < len(whole.published[1][1]) < mebibyte
+    assert (whole.rest, whole.skip) == (b"", 0)
+    assert cut_packets(long[:mebibyte], five=five).published == []
+    part = cut_packets(long[: 2 * mebibyte], five=five)
+    assert part.published == whole.published[1:2]
+    assert (part.rest, part.skip) == (b"", len(long) - 2 * mebibyte)
 
 
 def test_an_acknowledgement_is_four_bytes() -> None:

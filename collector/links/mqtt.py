@@ -30,7 +30,9 @@ from collector.links.mqtt_socket import AGAIN, RETAINED, MqttSocket, Published, 
 log = logging.getLogger(__name__)
 
 _MOST_WAITING: Final = 20_000  # messages read and not yet taken
+_MOST_BYTES: Final = 32 << 20  # of their payloads
 _LARGEST_BATCH: Final = 2_000
+_MOST_UNACKNOWLEDGED: Final = 1_000  # of QoS 1 on their way to us; MQTT 3.1.1 leaves it to the broker
 _GREETING: Final = 10.0  # real seconds a broker may take to accept
 _KEEPALIVE: Final = 30
 _SHORTEST_DELAY: Final = 1.0
@@ -108,6 +110,7 @@ class MqttLink:
         self._persistent = persistent
         self._will = will
         self._inbox: deque[_Heard] = deque()
+        self._held = 0  # bytes of the payloads in it
         self._filled = asyncio.Event()
         self._changed = asyncio.Event()
         self._session = 0
@@ -153,6 +156,7 @@ class MqttLink:
                 self._filled.clear()
                 await self._filled.wait()
             taken = [self._inbox.popleft() for _ in range(min(len(self._inbox), _LARGEST_BATCH))]
+            self._held -= sum(len(heard.message.payload) for heard in taken)
             owed = [(heard.session, heard.mid) for heard in taken if heard.mid]
             yield Batch([heard.message for heard in taken], partial(self._acknowledge, owed))
 
@@ -215,6 +219,7 @@ class MqttLink:
             return
         expiry = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
         expiry.SessionExpiryInterval = _NEVER_EXPIRES if self._persistent else 0
+        expiry.ReceiveMaximum = _MOST_UNACKNOWLEDGED
         clean = not self._persistent
         self._client.connect(self._host, self._port, _KEEPALIVE, clean_start=clean, properties=expiry)
 
@@ -270,10 +275,11 @@ class MqttLink:
             at, session, inbox = self._now(), self._session, self._inbox
             room = _MOST_WAITING - len(inbox)
             for topic, payload, mid, flags in published:
-                if room <= 0 and not mid:
+                if (room <= 0 or self._held > _MOST_BYTES) and not mid:
                     self.dropped += 1
                     continue
                 room -= 1
+                self._held += len(payload)
                 message = Message(topic, payload, at, flags & RETAINED != 0, flags & AGAIN != 0)
                 inbox.append(_Heard(message, session, mid))
             self._filled.set()

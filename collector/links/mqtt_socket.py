@@ -10,13 +10,13 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from building.errors import BadFrame
 
 _AT_ONCE: Final = 65_536  # bytes
 _MOST_UNSENT: Final = 1 << 20
-_LARGEST_PACKET: Final = 1 << 20  # a plug's telemetry has a few hundred bytes
+_LARGEST_PACKET: Final = 1 << 20  # a plug's telemetry has a few hundred bytes; of a longer message the rest is left
 _PUBLISH: Final = 0x30
 _PUBACK: Final = b"\x40\x02"
 RETAINED: Final = 0x01
@@ -32,29 +32,44 @@ def puback(number: int) -> bytes:
     return _PUBACK + number.to_bytes(2, "big")
 
 
-def cut_packets(stream: bytes, *, five: bool) -> tuple[list[Published], list[bytes], bytes]:
-    """Messages of QoS 0 and 1, the packets of all other kinds, and the rest. ``five``: MQTT 5. Raises BadFrame."""
+class Cut(NamedTuple):
+    """What a stream held: messages of QoS 0 and 1, packets of all other kinds, and the rest.
+
+    ``skip`` is how many bytes that are still to come belong to a message too long to be kept. It is passed on as far
+    as it is kept: refusing it would end the connection, and the broker would send it again.
+    """
+
+    published: list[Published]
+    others: list[bytes]
+    rest: bytes
+    skip: int
+
+
+def cut_packets(stream: bytes, *, five: bool) -> Cut:
+    """The packets at the head of ``stream``; ``five``: of MQTT 5. Raises BadFrame."""
     published: list[Published] = []
     others: list[bytes] = []
-    at, have = 0, len(stream)
+    at, have, left = 0, len(stream), 0
     while have - at >= 2:
         start, size = at + 2, stream[at + 1]
         if size & 0x80:
             size, start = _varint(stream, at + 1)
             if start < 0:
                 break
-            if size > _LARGEST_PACKET:
-                raise BadFrame(f"a packet of {size} bytes; more than {_LARGEST_PACKET} are not read")
-        end = start + size
+        flags = stream[at]
+        message = flags & 0xF4 == _PUBLISH
+        if size > _LARGEST_PACKET and not message:
+            raise BadFrame(f"a packet of {size} bytes; more than {_LARGEST_PACKET} are not read")
+        end = start + min(size, _LARGEST_PACKET)
         if end > have:
             break
-        flags = stream[at]
-        if flags & 0xF4 == _PUBLISH:
+        if message:
             published.append(_published(stream, start, end, flags, five=five))
         else:
             others.append(stream[at:end])
-        at = end
-    return published, others, stream[at:]
+        left = max(0, start + size - have)
+        at = min(start + size, have)
+    return Cut(published, others, stream[at:], left)
 
 
 def _published(stream: bytes, at: int, end: int, flags: int, *, five: bool) -> Published:
@@ -101,6 +116,7 @@ class MqttSocket:
         self._for_paho = bytearray()
         self._unsent = bytearray()
         self._kept = b""
+        self._skip = 0  # bytes of a message too long, still to come
         self._ended = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._on_packets: Callable[[list[Published], int], None] = lambda published, rest: None
@@ -170,8 +186,14 @@ class MqttSocket:
             self._on_packets([], 1)  # paho reads the end
 
     def _take(self, data: bytes) -> None:
+        if self._skip:
+            skipped = min(self._skip, len(data))
+            self._skip, data = self._skip - skipped, data[skipped:]
+            if self._skip:
+                return
         try:
-            published, others, self._kept = cut_packets(self._kept + data if self._kept else data, five=self._five)
+            stream = self._kept + data if self._kept else data
+            published, others, self._kept, self._skip = cut_packets(stream, five=self._five)
         except BadFrame:
             self._ended = True
             return
