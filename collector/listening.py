@@ -118,7 +118,8 @@ class MqttListener:
         found: list[Reading] = []
         for message in batch.messages:
             self._health.messages += 1
-            heard = (message.topic, _mark(message.payload))
+            payload = message.payload
+            heard = (message.topic, payload if len(payload) <= _LONG else _digest(payload))
             if message.again and heard in self._heard:
                 self._health.duplicates += 1
                 continue
@@ -220,9 +221,9 @@ class MqttListener:
         await publish([no_answer(device.id, now, str(down)) for device, _ in self._devices])
 
 
-def _mark(payload: bytes) -> bytes:
-    """What a repeated payload is known by: itself, or of a long one, of which a thousand would be much, its digest."""
-    return payload if len(payload) <= _LONG else hashlib.sha256(payload).digest()
+def _digest(payload: bytes) -> bytes:
+    """What a long payload is remembered by: a thousand of them would be much."""
+    return hashlib.sha256(payload).digest()
 
 
 def _dated(route: _Route, message: Message, decoded: Decoded, arrived_at: int) -> Reading:

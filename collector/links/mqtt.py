@@ -273,15 +273,16 @@ class MqttLink:
             self._client.loop_write()  # what paho queued in its callbacks
         if published:
             at, session, inbox = self._now(), self._session, self._inbox
-            room = _MOST_WAITING - len(inbox)
+            room, held = _MOST_WAITING - len(inbox), self._held
             for topic, payload, mid, flags in published:
-                if (room <= 0 or self._held > _MOST_BYTES) and not mid:
+                if (room <= 0 or held > _MOST_BYTES) and not mid:
                     self.dropped += 1
                     continue
                 room -= 1
-                self._held += len(payload)
+                held += len(payload)
                 message = Message(topic, payload, at, flags & RETAINED != 0, flags & AGAIN != 0)
                 inbox.append(_Heard(message, session, mid))
+            self._held = held
             self._filled.set()
 
     def _subscribe(self, topics: Sequence[str]) -> None:

@@ -49,27 +49,32 @@ def cut_packets(stream: bytes, *, five: bool) -> Cut:
     """The packets at the head of ``stream``; ``five``: of MQTT 5. Raises BadFrame."""
     published: list[Published] = []
     others: list[bytes] = []
-    at, have, left = 0, len(stream), 0
+    at, have, skip = 0, len(stream), 0
     while have - at >= 2:
         start, size = at + 2, stream[at + 1]
         if size & 0x80:
             size, start = _varint(stream, at + 1)
             if start < 0:
                 break
-        flags = stream[at]
-        message = flags & 0xF4 == _PUBLISH
-        if size > _LARGEST_PACKET and not message:
-            raise BadFrame(f"a packet of {size} bytes; more than {_LARGEST_PACKET} are not read")
-        end = start + min(size, _LARGEST_PACKET)
+            if size > _LARGEST_PACKET:
+                if stream[at] & 0xF4 != _PUBLISH:
+                    raise BadFrame(f"a packet of {size} bytes; more than {_LARGEST_PACKET} are not read")
+                end = start + _LARGEST_PACKET
+                if end <= have:
+                    published.append(_published(stream, start, end, stream[at], five=five))
+                    at, skip = min(start + size, have), max(0, start + size - have)
+                    continue
+                break
+        end = start + size
         if end > have:
             break
-        if message:
+        flags = stream[at]
+        if flags & 0xF4 == _PUBLISH:
             published.append(_published(stream, start, end, flags, five=five))
         else:
             others.append(stream[at:end])
-        left = max(0, start + size - have)
-        at = min(start + size, have)
-    return Cut(published, others, stream[at:], left)
+        at = end
+    return Cut(published, others, stream[at:], skip)
 
 
 def _published(stream: bytes, at: int, end: int, flags: int, *, five: bool) -> Published:
