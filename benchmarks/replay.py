@@ -41,22 +41,27 @@ import pyarrow.compute, pyarrow.parquet
 sys.path.insert(0, sys.argv[3])
 from replay_streams import site
 from rules.readings_file import open_readings
-from rules.replay import replay as run
+from rules.replay import as_lines, replay as run
 place = site(int(sys.argv[2]))
 began = time.process_time()
 for columns in open_readings(Path(sys.argv[1]), place):
-    pass
+    del columns  # as a replay does, before it asks for more
 decoding = time.process_time() - began
 began = time.process_time()
 replayed = run(place, open_readings(Path(sys.argv[1]), place))
 spent = time.process_time() - began
+began = time.process_time()
+for line in as_lines(replayed.alerts):
+    pass
+writing = time.process_time() - began
 print(json.dumps([replayed.readings, spent, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-                  len(replayed.alerts), decoding]))
+                  len(replayed.alerts), decoding, writing]))
 """
 
 
 def timed(path: Path, rooms: int) -> list[float]:
-    """Readings, CPU seconds, peak MiB and alerts of one replay in a process of its own, and CPU seconds of reading."""
+    """Readings, CPU seconds, peak MiB and alerts of one replay in a process of its own, and CPU seconds of reading the
+    file and of making the lines of all alerts."""
     here = str(Path(__file__).resolve().parent)
     done = subprocess.run(
         [sys.executable, "-c", _CHILD, str(path), str(rooms), here], capture_output=True, text=True, check=True
@@ -125,7 +130,7 @@ def measure(stream: str, days: int, rooms: int) -> None:
             path = Path(folder, "whole.parquet")
             write(path, stream, rooms, span)
             rows.append((span, path.stat().st_size / 1e6, *timed(path, rooms)))
-    read, spent, peak, alerts, decoding = rows[-1][2:]
+    read, spent, peak, alerts, _, writing = rows[-1][2:]
     fast = read / spent
     print(
         f"{stream}: {fast / singly:.1f} times single readings, 1/{peer / fast:.0f} of the bare edge search; "
@@ -135,7 +140,9 @@ def measure(stream: str, days: int, rooms: int) -> None:
         f"  one reading in {1 / changes:,.0f} changes a band; one in {read / max(alerts, 1):,.0f} an alert; "
         f"peak memory {peak:,.0f} MiB"
     )
-    for span, size, read, spent, _, alerts, decoding in rows:
+    lines = f"{1e6 * writing / max(alerts, 1):.0f} us an alert, {1e9 * writing / read:.1f} ns a reading"
+    print(f"  to write all alerts as lines costs {lines} more")
+    for span, size, read, spent, _, alerts, decoding, _ in rows:
         print(
             f"  {span:4d} days {read / spent:13,.0f} readings/s, {1e9 * spent / read:.1f} ns each, of which "
             f"{1e9 * decoding / read:.1f} decoding  ({read:,.0f} readings, {alerts:,.0f} alerts, {size:,.0f} MB)"

@@ -120,6 +120,12 @@ class Calm:
             for bring in lines:
                 bring(key)
 
+    def bring(self, cell: Cell | None, moment: int, rank: int) -> None:
+        """Bring ``cell`` alone to ``moment``, as far as it is known throughout."""
+        line = None if cell is None else self._lines.get(cell)
+        if line is not None:
+            line.bring(moment * self.turns + (rank + FIRST_DEVICE if rank >= 0 else WAITING))
+
     def can_look_back(self, watch: Watch) -> bool:
         """Whether it judges a calm zone, and its meter, too, can be asked later how it stood within the stretch."""
         if watch not in self._bring:

@@ -27,6 +27,7 @@ from rules.engine import spread
 from rules.findings import Finding
 from rules.looking_back import findings
 from rules.memory import Memory
+from rules.presence import Room
 from rules.readings_file import Columns, Ints, Led, Series, between
 from rules.runs import Instants, Run
 from rules.timelines import FIRST_DEVICE
@@ -99,7 +100,11 @@ class ColumnHistory:
                 memory.now, self._moment, self._rank = moment, moment, rank
                 calm.prepare(watch, moment, rank)
 
-            memory.findings += findings(watch, episodes, self._runs, bring)
+            def bring_room(moment: int, rank: int, room: Room | None = watch.condition.room) -> None:
+                memory.now, self._moment, self._rank = moment, moment, rank
+                calm.bring(room, moment, rank)
+
+            memory.findings += findings(watch, episodes, self._runs, bring, bring_room)
 
     def end(self) -> None:
         """The end of a stretch: every signal as it stands then. Its columns are not looked at any more."""

@@ -70,7 +70,8 @@ class Turns:
         """Whether no two of them fall on one moment without a reading: which goes first is then not seen here."""
         own = np.concatenate((self.begins, self._early, self.ends))
         own = own[own % self._turns < FIRST_DEVICE] // self._turns
-        return len(own) < 2 or len(np.unique(own)) == len(own)
+        own.sort()
+        return not (own[1:] == own[:-1]).any()
 
     def parts(self) -> tuple[int, int]:
         """From which of ``begins`` on, and up to which, all is said and done within the stretch."""

@@ -85,9 +85,14 @@ class Moments:
 
 
 def findings(
-    watch: Watch, episodes: Sequence[Episode], runs: Mapping[Signal, Run], bring: Callable[[int, int], None]
+    watch: Watch,
+    episodes: Sequence[Episode],
+    runs: Mapping[Signal, Run],
+    bring: Callable[[int, int], None],
+    bring_room: Callable[[int, int], None],
 ) -> list[Finding]:
-    """What ``watch`` says of ``episodes``. ``bring(moment, rank)``: all that it looks at, as it was then."""
+    """What ``watch`` says of ``episodes``. ``bring(moment, rank)``: all that it looks at, as it was then;
+    ``bring_room``: no more than the room whose presence it tells."""
     over = Moments(runs, np.array([e.over for e in episodes]), np.array([e.over_by for e in episodes]))
     used = _used(watch, episodes, runs, over, bring)
     condition, found = watch.condition, []
@@ -95,13 +100,16 @@ def findings(
     readings = zip(*told, strict=True) if told else [()] * len(episodes)
     for episode, waste, shown in zip(episodes, used, readings, strict=True):
         evidence: dict[str, Any] = {"readings": list(shown), "limits": watch.limits, "presence": None}
-        if condition.room is not None or condition.facts is not None or condition.spent is not None:
+        if condition.facts is not None or condition.spent is not None:
             bring(episode.over, episode.over_by)
-            if condition.spent is not None:
-                waste = condition.spent(episode.since, episode.ended)
-            evidence["presence"] = condition.room and presence(condition.room)
-            if condition.facts is not None:
-                evidence["facts"] = condition.facts()
+        elif condition.room is not None:
+            bring_room(episode.over, episode.over_by)
+        if condition.spent is not None:
+            waste = condition.spent(episode.since, episode.ended)
+        if condition.room is not None:
+            evidence["presence"] = presence(condition.room)
+        if condition.facts is not None:
+            evidence["facts"] = condition.facts()
         found.append(
             Finding(
                 "resolved", watch.rule, watch.device, watch.zone, episode.since, episode.raised, episode.ended, waste,

@@ -171,13 +171,14 @@ class Run:
         times, values = self.times, self.values
         parts = np.empty(len(times))
         parts[0] = self.signal.total
+        gaps = float(self.instants.step) or self.instants.gaps  # one number where all are alike
         with np.errstate(invalid="ignore"):
             if self.signal.summed == HELD:
-                np.multiply(values[:-1], self.instants.gaps, out=parts[1:])
+                np.multiply(values[:-1], gaps, out=parts[1:])
             else:
                 np.add(values[:-1], values[1:], out=parts[1:])
                 parts[1:] *= 0.5
-                parts[1:] *= self.instants.gaps
+                parts[1:] *= gaps
         parts[starts] = 0.0
         if not len(starts) or starts[0] != 0:
             parts[0] = self.signal.total

@@ -29,6 +29,16 @@ _DAY: Final = 86_400_000
 _MINUTE: Final = 60_000
 
 
+def once(parts: Sequence[Ints]) -> Ints:
+    """All keys of ``parts``, in order, each once."""
+    keys = np.concatenate(parts)
+    keys.sort()
+    first = np.ones(len(keys), np.bool_)
+    np.not_equal(keys[1:], keys[:-1], out=first[1:])
+    found: Ints = keys[first]
+    return found
+
+
 class Line(NamedTuple):
     """A cell's state over time as small numbers: ``codes[0]`` at first, ``codes[n + 1]`` from ``keys[n]`` on.
 
@@ -129,7 +139,7 @@ class RoomLine:
         """``sources``: whether each sensor sees somebody at first, the keys of its changes and its values then."""
         self.room = room
         at_work = np.array([moment * turns for moment, _ in edges], np.int64)
-        keys = np.unique(np.concatenate([at_work, *(own for _, own, _ in sources)]))
+        keys = once([at_work, *(own for _, own, _ in sources)])
         off = self._held(keys, at_work, np.array([not state for _, state in edges], np.bool_), not room.expected)
         signs = np.full(len(keys) + 1, NEVER)  # the last sign of people, after each key
         if sources:

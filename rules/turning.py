@@ -10,7 +10,7 @@ import numpy as np
 
 from rules.cells import NEVER
 from rules.readings_file import Ints
-from rules.timelines import Line
+from rules.timelines import Line, once
 from rules.watching import Watch
 
 _MOST_CASES: Final = 20_000  # cases that are told apart by a table of all there could be
@@ -75,12 +75,7 @@ def turning(lines: Sequence[Line], case: Callable[[], Case]) -> Turning:
 
 def all_keys(lines: Sequence[Line]) -> Ints:
     """When any of ``lines`` changes."""
-    if len(lines) == 1:
-        return lines[0].keys
-    keys = np.concatenate([line.keys for line in lines])
-    keys.sort()
-    once: Ints = keys[np.concatenate((np.ones(1, np.bool_), keys[1:] != keys[:-1]))]
-    return once
+    return lines[0].keys if len(lines) == 1 else once([line.keys for line in lines])
 
 
 def worth_hearing(watch: Watch, moments: Ints, holds: Any, first: bool) -> Any:
