@@ -35,7 +35,7 @@ from rules.readings_file import (
     places,
 )
 
-_AT_ONCE: Final = 30_000_000  # rows in one stretch, about: 240 MB of values, three weeks of minute data of 1,000 points
+_AT_ONCE: Final = 25_000_000  # rows in one stretch, about: 200 MB of values, 17 days of minute data of 1,000 points
 _NOWHERE: Final = -1
 _NAMES_KEPT: Final = 4_000_000  # bytes that names or instants of a row group may take as stored, to be compared
 _RUNS: Final = 50  # rows one series must have in a run, on average, for runs to be cut out as they are
