@@ -41,7 +41,7 @@ def complain(text: str) -> None:
 
 def note(text: str) -> None:
     """A line for people beside the result, on standard error, so that no program takes it for a part of it."""
-    err.print(escape(text))
+    err.print(_plain(text))
 
 
 def emit_json(content: Mapping[str, Any]) -> None:
