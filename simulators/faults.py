@@ -174,15 +174,24 @@ def _misfit(site: Site, fault: Fault) -> str:
         wanted = _NEEDED[fault.kind]
         if not any(device.zone == fault.place and _is(device, wanted) for device in site.devices):
             return f"zone '{fault.place}' has no {wanted} that could show it; choose another zone"
-        return ""
     protocol = link.protocol if link is not None else None
     for needed, kinds in _ONLY_OF.items():
         if fault.kind in kinds and protocol != needed:
             return f"'{fault.place}' is not on a {needed} link; choose another place or fault"
-    if fault.kind is Kind.EXCEPTION and not 1 <= fault.size <= 255:
+    if fault.kind is Kind.EXCEPTION and fault.size not in range(1, 256):
         return f"amount {fault.size:g} is no Modbus exception code; write 1 to 11"
+    low, high = _AMOUNTS.get(fault.kind, (-1e12, 1e12))
+    if fault.amount is not None and not low <= fault.amount <= high:
+        return f"amount {fault.amount:g} cannot be; write {low:g} to {high:g}"
     return ""
 
+
+_AMOUNTS: Final[Mapping[Kind, tuple[float, float]]] = {
+    Kind.TAP_RUNNING: (0.0, 1000.0), Kind.CISTERN_LEAK: (0.0, 1000.0), Kind.SETPOINT: (10.0, 35.0),
+    Kind.KETTLE: (0.0, 100_000.0), Kind.DRIFT: (-1.0, 100.0), Kind.LATE: (0.0, 3600.0), Kind.CLOCK_WRONG: (-48.0, 48.0),
+    Kind.COUNTER_WRAP: (0.0, 1e9), Kind.COUNTER_STEP_BACK: (0.0, 1e9), Kind.METER_EXCHANGE: (0.0, 1e9),
+}  # fmt: skip
+"""What an ``amount`` may be, in its own unit."""
 
 _NEEDED: Final = {
     Kind.LAMP_LEFT_ON: "lamp", Kind.LAMP_IN_DAYLIGHT: "lamp", Kind.TAP_RUNNING: "water meter",

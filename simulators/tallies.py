@@ -16,15 +16,14 @@ from building.site import Site
 from simulators.courses import HOUR
 from simulators.faults import FALSIFYING, HUSHING, FaultBook
 from simulators.installation import Installation
+from simulators.settings import Settings
 
 if TYPE_CHECKING:
     from simulators.days import Day
 
 _NIGHT: Final = (1, 5)  # o'clock
 _FEWEST_NIGHTS, _MOST_NIGHTS = 5, 21
-_NIGHT_MARGIN, _NIGHT_LEAST = 25.0, 20.0  # %, W
 _FIRST_JUDGED: Final = 3  # days of a month
-_PACE_MARGIN: Final = 10.0  # %
 _YEAR: Final = 365.25  # days
 _NEAR: Final = 0.01  # part of a limit within which meters of class 1 may differ
 DAY: Final = 24 * HOUR
@@ -91,6 +90,7 @@ class Tallies:
 
     def __init__(self, site: Site, installation: Installation, book: FaultBook, start: int) -> None:
         self._site, self._book, self._start = site, book, start
+        self._settings = Settings(site)
         self.found: list[Excess] = []
         self._nights = {
             device.id: _Nights(_Level("night_base_load", device.id, (_NIGHT[1] - _NIGHT[0]) * HOUR, self.found))
@@ -139,7 +139,9 @@ class Tallies:
         watts = day.power[ident].between(since, until) / (until - since)
         if len(nights.watts) >= _FEWEST_NIGHTS:
             base = median(nights.watts)
-            limit = max(base * (1 + _NIGHT_MARGIN / 100), base + _NIGHT_LEAST)
+            zone = self._site.device[ident].zone
+            margin, least = (self._settings.number("night_base_load", key, zone) for key in ("margin", "least"))
+            limit = max(base * (1 + margin / 100), base + least)
             excess = nights.level.judged(until, since, watts / limit)
             if excess is not None and excess.ended is None:
                 excess.kwh += (watts - base) * (until - since) / 3.6e9
@@ -161,7 +163,8 @@ class Tallies:
             for name, quota in (("kwh", pace.electricity), ("m3", pace.water))
             if quota is not None
         }
-        beyond = max(used[name] / (part * (1 + _PACE_MARGIN / 100)) for name, part in allowed.items())
+        margin = self._settings.number("quota_pace", "margin", None)
+        beyond = max(used[name] / (part * (1 + margin / 100)) for name, part in allowed.items())
         excess = pace.level.judged(at, at - DAY, beyond if days >= _FIRST_JUDGED else 0.0)
         if excess is not None and days >= _FIRST_JUDGED:
             excess.kwh = max(pace.kwh - allowed.get("kwh", pace.kwh), 0.0)

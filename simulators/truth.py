@@ -10,37 +10,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from building.durations import parse_duration
 from building.site import Device, Site
 from simulators.courses import Course, both, combined, either, on_grid
 from simulators.faults import FALSIFYING, HUSHING, OF_LINKS, OF_PEOPLE, Fault, FaultBook, Kind
 from simulators.installation import NOWHERE, Installation
 from simulators.recognising import sees_people
+from simulators.settings import HOUR, MINUTE, Settings
 from simulators.tallies import Excess, Tallies
 
 if TYPE_CHECKING:
     from simulators.days import Day
 
-MINUTE: Final = 60_000
-HOUR: Final = 60 * MINUTE
-_GLARING: Final = 575.0  # lx of daylight beside lamps of which no sensor can say that it is under 500
-
-AFTER: Final[Mapping[str, int]] = {
-    "lights_left_on": 15 * MINUTE,
-    "lights_in_daylight": 20 * MINUTE,
-    "tap_left_running": 10 * MINUTE,
-    "water_leak": 24 * HOUR,
-    "standby_load": 30 * MINUTE,
-    "equipment_left_on": 30 * MINUTE,
-    "aircon_setpoint": 10 * MINUTE,
-    "aircon_unoccupied": 30 * MINUTE,
-    "aircon_room_temperature": 30 * MINUTE,
-    "high_power_appliance": 2 * MINUTE,
-    "meter_stuck": 12 * HOUR,
-    "meter_implausible": 0,
-    "balance_mismatch": 24 * HOUR,
-}
-"""Rule -> its usual ``after`` in ms. ``meter_silent`` counts five periods of its device."""
+_GLARING: Final = 1.15  # times the limit: daylight beside lamps of which no sensor can say that it is less
 
 _OF_EMPTINESS: Final = ("lights_left_on", "aircon_unoccupied")
 
@@ -146,7 +127,7 @@ class Truth:
     _expected: list[Expected] | None = None
 
     def __post_init__(self) -> None:
-        self._settings = _Settings(self.site)
+        self._settings = Settings(self.site)
         self.stretches += _of_devices(self.site, self.book, self._settings)
         self._tallies = Tallies(self.site, self.installation, self.book, self.start)
         self._sensed = {d.zone for d in self.site.devices if sees_people(d)}
@@ -158,7 +139,7 @@ class Truth:
             return self._expected
         found: dict[tuple[Fault, str], Expected] = {}
         for one in [*self.stretches, *self._open.values()]:
-            if one.primary and one.fault is not None:
+            if one.primary and one.fault is not None and self._is_asked(one):
                 key = (one.fault, one.device)
                 known = found.get(key)
                 if known is None or _length(known) < known.after:
@@ -173,7 +154,11 @@ class Truth:
     def all_due(self, now: int) -> list[Expected]:
         """Every alert that must, or where it is not sure may, have been raised by ``now``."""
         every = [*self.stretches, *self._open.values(), *map(self._of_tally, self._tallies.found)]
-        return [one for one in every if one.since is not None and one.since <= now]
+        return [one for one in every if one.since is not None and one.since <= now and self._is_asked(one)]
+
+    def _is_asked(self, one: Expected) -> bool:
+        """Whether the site has not told the rule to be silent there."""
+        return self._settings.looks_at(one.rule, one.device, one.zone)
 
     def _of_tally(self, found: Excess) -> Expected:
         zone = self.site.device[found.about].zone if found.about in self.site.device else None
@@ -261,16 +246,17 @@ class Truth:
             for ident in place.lights if day.lamps[zone].values.any() else ():
                 yield from self._lamps(day, zone, ident)
             for ident in place.plugs:
-                yield from self._plugs(day, ident, idle)
+                yield from self._plugs(day, zone, ident, idle)
             for ident in place.sockets:
-                watts = day.power[ident]
-                yield self._of("equipment_left_on", ident, both(_above(watts, 30), idle), watts)
+                watts, working = day.power[ident], self._number("equipment_left_on", "working_above", zone)
+                yield self._of("equipment_left_on", ident, both(_above(watts, working), idle), watts)
             for ident in place.aircons:
                 yield from self._aircons(day, zone, ident)
             for ident in place.taps:
                 flow = day.flow[zone]
                 if zone != NOWHERE and flow.values.any():
-                    yield self._of("tap_left_running", ident, _above(flow, 1), None, flow)
+                    limit = self._number("tap_left_running", "flow_above", zone)
+                    yield self._of("tap_left_running", ident, _above(flow, limit), None, flow)
                     yield self._of("water_leak", ident, _above(flow, 0), None, day.leak[zone])
 
     def _of(
@@ -278,38 +264,52 @@ class Truth:
     ) -> _Condition:
         return _Condition(rule, self.site.device[ident], holds, watts, flow)
 
+    def _number(self, rule: str, key: str, zone: str) -> float:
+        return self._settings.number(rule, key, zone)
+
     def _lamps(self, day: Day, zone: str, ident: str) -> Iterator[_Condition]:
         watts = day.power[ident]
-        if watts.values.max() <= 20 and self.site.device[ident].kind != "light":
+        if (
+            watts.values.max() <= self._number("lights_left_on", "on_above", zone)
+            and self.site.device[ident].kind != "light"
+        ):
             return
         yield self._of("lights_left_on", ident, both(day.lamps[zone], day.empty[zone]), watts)
         if zone in self._sensed:
-            bright, glaring = (on_grid(day.grid, day.daylight[zone] > limit, day.end) for limit in (500, _GLARING))
+            limit = self._number("lights_in_daylight", "lux_above", zone)
+            bright, glaring = (
+                on_grid(day.grid, day.daylight[zone] > times * limit, day.end) for times in (1.0, _GLARING)
+            )
             yield _Condition(
                 "lights_in_daylight", self.site.device[ident], both(day.lamps[zone], bright), watts,
                 clear=both(day.lamps[zone], glaring),
             )  # fmt: skip
 
-    def _plugs(self, day: Day, ident: str, idle: Course) -> Iterator[_Condition]:
+    def _plugs(self, day: Day, zone: str, ident: str, idle: Course) -> Iterator[_Condition]:
         watts = day.power[ident]
-        dozing = combined(lambda power: (power >= 0.5) & (power <= 30), watts)
+        low, high = (self._number("standby_load", key, zone) for key in ("band_low", "band_high"))
+        working = self._number("equipment_left_on", "working_above", zone)
+        strong = self._number("high_power_appliance", "power_above", zone)
+        dozing = combined(lambda power: (power >= low) & (power <= high), watts)
         yield self._of("standby_load", ident, both(dozing, idle), watts)
-        yield self._of("equipment_left_on", ident, both(_above(watts, 30), idle), watts)
-        yield self._of("high_power_appliance", ident, _above(watts, 1500), watts)
+        yield self._of("equipment_left_on", ident, both(_above(watts, working), idle), watts)
+        yield self._of("high_power_appliance", ident, _above(watts, strong), watts)
 
     def _aircons(self, day: Day, zone: str, ident: str) -> Iterator[_Condition]:
         device = self.site.device[ident]
-        floor, ceiling = self._settings.limits(device)
+        floor, ceiling = self._settings.limits("aircon_setpoint", device)
         on, watts, asked = day.switched[ident], day.power[ident], day.setpoint[ident]
         if not on.values.any():
             return
         yield self._of("aircon_unoccupied", ident, both(on, day.empty[zone]), watts)
-        beyond = combined(lambda said: said < floor if day.cooling else said > ceiling, asked)
+        beyond = _below(asked, floor) if day.cooling else _above(asked, ceiling)
         fair = day.fair.get(ident)
         excess = combined(lambda own, twin: own - twin, watts, fair) if fair is not None else None
         yield self._of("aircon_setpoint", ident, both(on, beyond), excess)
         room = day.temperature[zone]
-        far = on_grid(day.grid, room < floor - 1.5 if day.cooling else room > ceiling + 1.5, day.end)
+        floor, ceiling = self._settings.limits("aircon_room_temperature", device)
+        margin = self._number("aircon_room_temperature", "margin", zone)
+        far = on_grid(day.grid, room < floor - margin if day.cooling else room > ceiling + margin, day.end)
         yield self._of("aircon_room_temperature", ident, both(on, far))
 
 
@@ -321,42 +321,8 @@ def _above(course: Course, limit: float) -> Course:
     return combined(lambda value: value > limit, course)
 
 
-class _Settings:
-    """The numbers a site gives its rules, as far as the truth depends on them."""
-
-    def __init__(self, site: Site) -> None:
-        self._site, self._rules = site, site.rules
-
-    def _given(self, rule: str, device: Device, key: str) -> object:
-        settings = self._rules.get(rule)
-        if not isinstance(settings, Mapping):
-            return None
-        zones = settings.get("zones")
-        own = zones.get(device.zone) if isinstance(zones, Mapping) else None
-        for found in (own, settings):
-            if isinstance(found, Mapping) and found.get(key) is not None:
-                return found[key]
-        return None
-
-    def after(self, rule: str, device: Device) -> int:
-        """How long the rule waits at this device, ms."""
-        given = self._given(rule, device, "after")
-        if given is not None:
-            return parse_duration(given)
-        return 5 * device.every if rule == "meter_silent" else AFTER[rule]
-
-    def hold(self, device: Device) -> int:
-        """How long the zone of a device must have been without a sign of people to be sure to be empty, ms."""
-        zone = self._site.zone.get(device.zone or "")
-        own = zone.presence_hold if zone is not None else None
-        return self._site.site.presence_hold if own is None else own
-
-    def limits(self, device: Device) -> tuple[float, float]:
-        """Cooling floor and heating ceiling, °C."""
-        floor = self._given("aircon_setpoint", device, "cooling_floor")
-        ceiling = self._given("aircon_setpoint", device, "heating_ceiling")
-        return (float(floor) if isinstance(floor, int | float) else 26.0,
-                float(ceiling) if isinstance(ceiling, int | float) else 18.0)  # fmt: skip
+def _below(course: Course, limit: float) -> Course:
+    return combined(lambda value: value < limit, course)
 
 
 # -- faults of devices ------------------------------------------------------------------------------------------------
@@ -364,7 +330,7 @@ class _Settings:
 _MUTED: Final = frozenset({Kind.CUT_FRAME, Kind.WRONG_CRC, Kind.WRONG_UNIT, Kind.LATE, Kind.GARBAGE, Kind.EXCEPTION})
 
 
-def _of_devices(site: Site, book: FaultBook, settings: _Settings) -> Iterator[Expected]:
+def _of_devices(site: Site, book: FaultBook, settings: Settings) -> Iterator[Expected]:
     """Alerts about the devices themselves; these follow from the faults alone."""
     for fault in book.all:
         for device in devices_of(site, fault):

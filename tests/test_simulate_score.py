@@ -100,3 +100,30 @@ async def test_in_a_day_through_sockets_queue_and_store_nothing_is_lost_or_alter
     assert played.readings["lost"] == 0
     assert played.readings["got"] > 0.9 * played.readings["due"]
     assert shortfalls(scores) == []
+
+
+SILENT = {
+    "lights_left_on": {"enabled": False},
+    "tap_left_running": {"except": ("wc-2",)},
+    "aircon_unoccupied": {"except": ("ac-201",), "zones": {"203": {"after": "90m"}}},
+}
+OTHER_LIMITS = {
+    "aircon_setpoint": {"cooling_floor": 22.5},
+    "aircon_room_temperature": {"margin": 2.5},
+    "high_power_appliance": {"power_above": 1900},
+    "lights_in_daylight": {"lux_above": 900},
+    "equipment_left_on": {"working_above": 60},
+    "meter_silent": {"periods": 20},
+}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("rules", [SILENT, OTHER_LIMITS], ids=["switched off", "other limits"])
+async def test_the_truth_asks_of_rules_what_the_site_asks_of_them(rules: Mapping[str, object], seed: int) -> None:
+    site = open_site(sample_site()).model_copy(update={"rules": rules})
+    played, end = await play(site, Wish(sample_site(), days=8, faults="standard", seed=seed, direct=True))
+    scores = score(site, played.alerts, played.building.truth, end)
+    told = shown(f"standard faults, 8 days, seed {seed}", scores, played.readings)
+    own = [scores[rule] for rule in (*rules, "aircon_room_temperature") if rule in scores]
+    assert [(one.missed, one.false) for one in own] == [(0, 0)] * len(own), told
+    assert ("lights_left_on" in scores) is (rules is OTHER_LIMITS)

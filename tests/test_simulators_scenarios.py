@@ -57,6 +57,18 @@ faults:
             "ends before it begins",
         ),
         ("{fault: lamp_left_on, place: '301', start: soon, for: 1h}", "start is a date and time"),
+        (
+            "{fault: tap_running, place: wc-2, start: 2026-07-01T18:10, for: 1h, amount: -5}",
+            "amount -5 cannot be; write 0 to 1000",
+        ),
+        (
+            "{fault: late, place: main, start: 2026-07-01T18:10, for: 1h, amount: 1e400}",
+            "amount inf cannot be; write 0 to 3600",
+        ),
+        (
+            "{fault: exception, place: main, start: 2026-07-01T18:10, for: 1h, amount: 3.5}",
+            "amount 3.5 is no Modbus exception code",
+        ),
         ("{fault: lamp_left_on, place: '301', start: 2026-07-01T18:10}", "either end"),
         ("{fault: lamp_left_on, place: '301', start: 2026-07-01T18:10, for: 1h, colour: red}", "unknown key 'colour'"),
         ("{fault: tap_running, place: '301', start: 2026-07-01T18:10, for: 1h}", "has no water meter"),
