@@ -14,6 +14,7 @@ from html import escape
 from typing import Any, Final, Self
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from building.clock import Clock
 from building.durations import parse_duration
@@ -179,7 +180,12 @@ class AlertPage:
 
         try:
             form = await request.post()
-        except (ValueError, LookupError, AssertionError):  # what aiohttp raises for forms that are none
+        except (
+            ValueError,
+            LookupError,
+            AssertionError,
+            HttpProcessingError,
+        ):  # what aiohttp raises for forms that are none
             return refused("need_form", 400)
         said = {key: value for key, value in form.items() if isinstance(value, str)}
         try:

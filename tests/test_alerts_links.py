@@ -247,6 +247,30 @@ async def test_the_page_speaks_the_language_of_whom_the_link_was_sent_to_with_or
     assert ('lang="en"' in text, "en line" in text, "确认" in text) == (True, True, False)
 
 
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("multipart/form-data", b"xx"),
+        ("multipart/form-data; boundary=x", b"--x\r\nbroken"),
+        ("application/x-www-form-urlencoded; charset=nope", b"reason=fixed"),
+    ],
+)
+async def test_a_form_that_is_none_is_refused_and_changes_nothing(kind: str, body: bytes, chinese: Served) -> None:
+    url = f"http://127.0.0.1:{chinese.page.port}/a/{chinese.links.make(ticket())}"
+
+    def post() -> int:
+        try:
+            with urllib.request.urlopen(
+                urllib.request.Request(url, body, {"Content-Type": kind}), timeout=30
+            ) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    assert await asyncio.to_thread(post) == 400
+    assert chinese.rules.given == []
+
+
 async def test_the_page_says_who_answered_when_and_what(chinese: Served) -> None:
     answer = {"by": "李工", "at": iso(NOW), "reason": "needs_work_order", "why": "<镇流器坏>", "until": iso(NOW + HOUR)}
     chinese.rules.alert = an_alert(state="silenced", evidence={"answer": answer})
