@@ -85,16 +85,17 @@ class Accounts:
         due = 0
         while True:
             now = self._clock.now()
-            if now >= due or await asyncio.to_thread(accountant.told):
-                try:
+            more = False
+            try:
+                if now >= due or await asyncio.to_thread(accountant.told):
                     await self._run(accountant)
                     due = now // QUARTER * QUARTER + QUARTER + _GRACE
-                    self._away = ""
-                except (StoreAway, StoreRefused) as trouble:
-                    if str(trouble) != self._away:
-                        log.warning("intervals wait: %s", trouble)
-                    self._away = str(trouble)
-            more = self._publishes and await self._publish_older(accountant)
+                more = self._publishes and await self._publish_older(accountant)
+                self._away = ""
+            except (StoreAway, StoreRefused) as trouble:
+                if str(trouble) != self._away:
+                    log.warning("intervals wait: %s", trouble)
+                self._away = str(trouble)
             await asyncio.sleep(_SOON if more else _LOOK_EVERY)
 
     async def _run(self, accountant: Accountant) -> None:
@@ -110,12 +111,8 @@ class Accounts:
         status = self._storing.status()
         if status.away or status.bytes > _QUEUE_HAS_ROOM:
             return True
-        try:
-            async with self._at_work:
-                after = await asyncio.to_thread(accountant.publish_older, self._publisher())
-        except StoreAway as trouble:
-            log.warning("older intervals wait: %s", trouble)
-            return False
+        async with self._at_work:
+            after = await asyncio.to_thread(accountant.publish_older, self._publisher())
         tz = self._site.site.tz
         log.info(
             "intervals of older readings are in the database back to %s%s",
@@ -127,7 +124,12 @@ class Accounts:
         loop = asyncio.get_running_loop()
 
         def publish(points: Sequence[StoredPoint]) -> None:
-            asyncio.run_coroutine_threadsafe(self._storing.write_points(points), loop).result(_PATIENCE)
+            queued = asyncio.run_coroutine_threadsafe(self._storing.write_points(points), loop)
+            try:
+                queued.result(_PATIENCE)
+            except TimeoutError:
+                queued.cancel()
+                raise StoreAway("the queue takes nothing; see that the disk has room") from None
 
         return publish
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import gzip
 import json
@@ -12,15 +13,17 @@ import pytest
 from typer.testing import CliRunner
 
 from building.clock import ManualClock
-from building.errors import StoreRefused
+from building.errors import StoreAway, StoreRefused
 from building.readings import Reading
+from collector.accounting import Accountant
 from collector.accounts import Accounts
 from collector.storing import EmbeddedStore, Keeper, Storing
 from collector.storing.embedded import DATABASE
+from collector.storing.packing import StoredPoint
 from greenwarden.cli import app
 from greenwarden.door import open_site
 from tests.parts import Influxd, eventually
-from tests.storing_parts import START, Batches, MemoryStore
+from tests.storing_parts import START, Batches, MemoryStore, small_site
 
 SITE = """
 version: 1
@@ -256,3 +259,37 @@ async def test_with_an_influxdb_what_was_stored_long_ago_gets_its_intervals_too_
     assert (row["count"], row["sum"]) == (days * 24, pytest.approx(2.0 * days * 24))
     assert "back to 2026-07-" in caplog.text
     assert "is the goal" in caplog.text
+
+
+async def test_the_accounting_outlasts_a_memory_and_a_queue_that_cannot_be_used_for_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    told, tries = Accountant.told, iter(range(3))
+
+    def away(accountant: Accountant) -> bool:
+        if next(tries, None) is not None:
+            raise StoreAway("memory.db cannot be used")
+        return told(accountant)
+
+    monkeypatch.setattr("collector.accounts._LOOK_EVERY", 0.01)
+    monkeypatch.setattr("collector.accounts._PATIENCE", 0.01)
+    monkeypatch.setattr(Accountant, "told", away)
+    clock, known = ManualClock(START + HOUR), small_site()
+    source = Batches([Reading("main", START + n * 60_000, {"energy_import": float(n)}) for n in range(60)])
+    with Keeper(tmp_path / "memory.db") as keeper:
+        async with Storing(known, clock, tmp_path, source) as storing:
+            await eventually(lambda: source.acknowledged, "the readings to be on disk")
+            await storing.settled()
+            async with Accounts(known, clock, tmp_path, storing, keeper) as accounts:
+                await eventually(lambda: "memory.db cannot be used" in caplog.text, "the trouble to be told")
+                with monkeypatch.context() as full:
+                    full.setattr(storing._queue, "append", _no_room)
+                    publish = accounts._publisher()
+                    with pytest.raises(StoreAway, match="see that the disk has room"):
+                        await asyncio.to_thread(publish, [StoredPoint("interval", {}, {"energy": 1.0}, START)])
+                keeper.append("meter_anew", 0, "", {"device": "", "at": 0})
+                await eventually(lambda: accounts.ledger.noted("meter_anew"), "what was told to be taken up")
+
+
+def _no_room(*_: object) -> None:
+    raise OSError(28, "No space left on device")

@@ -295,6 +295,59 @@ def test_a_disk_that_fills_up_leaves_what_was_appended_whole(tmp_path: Path, mon
     assert numbers_in(queue) == list(range(30))
 
 
+def test_where_no_new_file_can_be_begun_the_old_one_goes_on_and_nothing_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = DurableQueue(tmp_path, segment_bytes=500)
+    fill(queue, range(3))
+    begin = os.open
+
+    def no_room(path: Path, flags: int, *mode: int) -> int:
+        if flags & os.O_CREAT:
+            raise OSError(28, "No space left on device")
+        return begin(path, flags, *mode)
+
+    monkeypatch.setattr(os, "open", no_room)
+    for _ in range(3):
+        with pytest.raises(OSError, match="No space"):
+            fill(queue, range(3, 4))
+    with pytest.raises(OSError, match="No space"):
+        queue.roll()
+    monkeypatch.undo()
+    fill(queue, range(3, 6))
+    assert numbers_in(queue) == list(range(60))
+    queue.close()
+
+
+def test_a_damaged_parcel_keeps_the_others_from_nobody_though_there_is_no_room_for_a_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    queue = DurableQueue(tmp_path)
+    fill(queue, range(3))
+    (path,) = tmp_path.glob("*.seg")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+    monkeypatch.setattr("shutil.copy2", full)
+    again = DurableQueue(tmp_path)
+    assert numbers_in(again) == [*range(10), *range(20, 30)]
+    assert again.status().damaged == 1
+    assert "cannot be copied aside" in caplog.text
+
+
+def test_a_new_file_never_gets_the_mark_of_one_that_is_gone(tmp_path: Path) -> None:
+    queue = DurableQueue(tmp_path)
+    fill(queue, range(20))
+    assert numbers_in(queue) == list(range(200))
+    queue.close()
+    assert list(tmp_path.glob("*.seg")) == []
+    fill(DurableQueue(tmp_path), range(20, 22))  # and then it is killed
+    assert numbers_in(DurableQueue(tmp_path)) == list(range(200, 220))
+
+
 def test_killed_in_the_middle_of_appending_nothing_that_was_acknowledged_is_lost(tmp_path: Path) -> None:
     chance = random.Random(7)
     safe = 0

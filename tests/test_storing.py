@@ -273,6 +273,67 @@ async def test_what_was_refused_can_be_sent_again(
     assert elsewhere.reasons() == {}
 
 
+async def test_what_is_damaged_among_the_refused_is_left_out_and_told_and_the_rest_is_sent(
+    tmp_path: Path, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    refused = Refused(tmp_path / "refused")
+    for reading in watts(range(2)):
+        refused.put_reading(reading, "not today")
+    (path,) = (tmp_path / "refused").iterdir()
+    quality = '"quality":["GOOD","",{}]'
+    damaged = [
+        b"\xff\x00half a line",
+        b'{"reason":"r","alert":{"id":"1"}}',
+        b'{"reason":"r","point":{"measurement":"m","tags":{},"fields":{"a":[1]},"at":1}}',
+        f'{{"reason":"r","reading":{{"device":"main","taken_at":"now","values":{{}},{quality}}}}}'.encode(),
+        f'{{"reason":"r","reading":{{"device":"main","taken_at":1,"values":{{"a":1{"0" * 400}}},{quality}}}}}'.encode(),
+    ]
+    path.write_bytes(b"\n".join([damaged[0], path.read_bytes().strip(), *damaged[1:]]))
+    assert refused.reasons() == {"a damaged line": 1, "not today": 2, "r": 4}
+    assert refused.send_again() == 1
+    store = MemoryStore()
+    async with Storing(small_site(), clock, tmp_path, Batches(), store=store) as storing:
+        await eventually(lambda: len(store.stored) == 2, "the sound ones")
+        await storing.settled()
+        await eventually(lambda: not refused.handed_in(), "the file to be done with")
+    assert sorted(store.stored) == watts(range(2))
+    assert caplog.text.count("is left out") == len(damaged)
+
+
+@pytest.mark.parametrize("method", ["take", "sync"])
+async def test_a_disk_that_fails_for_a_while_ends_nothing(
+    tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    store, source = MemoryStore(), Batches()
+    async with Storing(small_site(), clock, tmp_path, source, store=store) as storing:
+        with monkeypatch.context() as broken:
+            broken.setattr(storing._queue, method, _broken)
+            source.put(watts(range(1)))
+            await eventually(lambda: "see that the disk is there" in storing.status().away, "the trouble to be met")
+        source.put(watts(range(1, 2)))
+        await eventually(lambda: len(store.stored) >= 2 and not storing.status().away, "all to be well again")
+    assert sorted({reading.taken_at: reading for reading in store.stored}.values()) == watts(range(2))
+
+
+async def test_a_disk_without_room_for_a_new_file_does_not_keep_readings_from_a_store_that_is_back(
+    tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, source = MemoryStore(), Batches(watts(range(1)))
+    store.fault = StoreAway("away")
+    async with Storing(small_site(), clock, tmp_path, source, store=store) as storing:
+        await eventually(lambda: storing.status().away, "the store to be missed")
+        monkeypatch.setattr(storing._queue, "roll", _broken)
+        store.fault = None
+        await eventually(lambda: not storing.status().away, "the store to be back")
+        source.put(watts(range(1, 2)))
+        await eventually(lambda: len(store.stored) == 2, "the second reading")
+    assert store.stored == watts(range(2))
+
+
+def _broken(*_: Any, **__: Any) -> None:
+    raise OSError(5, "Input/output error")
+
+
 async def test_a_database_that_hangs_does_not_hold_the_end(tmp_path: Path, clock: ManualClock) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:  # takes connections, and never answers
         settings = InfluxSettings(url=f"http://127.0.0.1:{listener.getsockname()[1]}")

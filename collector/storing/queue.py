@@ -106,10 +106,10 @@ class DurableQueue:
         self._opened = self._synced = time.monotonic()
         self._unsynced = False
         folder.mkdir(parents=True, exist_ok=True)
-        self._open_segments()
+        highest = self._open_segments()
         self._newest = max((segment.written for segment in self._segments.values()), default=0)
-        self._active = max(self._segments, default=0) + 1
-        self._file = self._begin()
+        self._active = highest + 1
+        self._file = self._begin(self._active)
         self._forget_done()
 
     # -- putting in ---------------------------------------------------------------------------------------------------
@@ -150,10 +150,10 @@ class DurableQueue:
             if full.size == 0:
                 return
             self.sync()
-            os.close(self._file)
             os.utime(full.path, ns=(full.written * 1_000_000, full.written * 1_000_000))
-            self._active += 1
-            self._file = self._begin()
+            fresh = self._begin(self._active + 1)  # when the disk has no room for it, the old one goes on
+            os.close(self._file)
+            self._active, self._file = self._active + 1, fresh
             full.index = None
             self._forget_done()
 
@@ -234,15 +234,19 @@ class DurableQueue:
 
     # -- files --------------------------------------------------------------------------------------------------------
 
-    def _begin(self) -> int:
-        path = self._folder / f"{self._active:010d}.seg"
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
-        self._segments[self._active] = Segment(path)
+    def _begin(self, number: int) -> int:
+        path = self._folder / f"{number:010d}.seg"
         folder = os.open(self._folder, os.O_RDONLY)
         try:
-            os.fsync(folder)  # the new name itself must outlive a power cut
+            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
+            try:
+                os.fsync(folder)  # the new name itself must outlive a power cut
+            except OSError:
+                os.close(file)
+                raise
         finally:
             os.close(folder)
+        self._segments[number] = Segment(path)
         return file
 
     def _write(self, record: bytes, size: int) -> None:
@@ -278,7 +282,8 @@ class DurableQueue:
             self._put_aside(segment.path, bad)
         return Taken(bodies, readings, number, segment.handed)
 
-    def _open_segments(self) -> None:
+    def _open_segments(self) -> int:
+        """Take up every file; the highest number that a file or a mark has. No file may get another one's mark."""
         marks = self._load_marks()
         found: dict[int, tuple[int, Path]] = {}
         for path in sorted(self._folder.glob("*.seg")):
@@ -290,6 +295,7 @@ class DurableQueue:
                 found[number] = max(other, (fold, path)) if other else (fold, path)
         for number, (fold, path) in found.items():
             self._segments[number] = self._open_segment(path, fold, marks.get(path.stem, 0))
+        return max([0, *found, *(int(match[1]) for name in marks if (match := _NAME.match(name)))])
 
     def _open_segment(self, path: Path, fold: int, taken: int) -> Segment:
         """The segment as the last run left it: torn end cut, damage told, what waits counted."""
@@ -315,8 +321,12 @@ class DurableQueue:
     def _put_aside(self, path: Path, places: int) -> None:
         self._damaged += places
         aside = self._folder / "aside"
-        aside.mkdir(exist_ok=True)
-        shutil.copy2(path, aside / path.name)
+        try:
+            aside.mkdir(exist_ok=True)
+            shutil.copy2(path, aside / path.name)
+        except OSError as error:  # a full disk must not keep the whole parcels from the store
+            log.error("%s is damaged and cannot be copied aside (%s); what can be read of it is used", path.name, error)
+            return
         log.error("%s is damaged; what can be read of it is used, a copy of the file is kept in %s", path.name, aside)
 
     def _forget_done(self) -> None:
@@ -330,7 +340,8 @@ class DurableQueue:
                 self._remove(number)
 
     def _remove(self, number: int) -> None:
-        self._segments.pop(number).path.unlink(missing_ok=True)
+        self._segments[number].path.unlink(missing_ok=True)
+        del self._segments[number]
 
     # -- quota --------------------------------------------------------------------------------------------------------
 

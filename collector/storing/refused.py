@@ -17,11 +17,12 @@ from typing import Any, Final
 
 from building.errors import StoreRefused
 from building.readings import Flaw, Grade, Quality, Reading
-from collector.storing.packing import Parcel, StoredPoint
+from collector.storing.packing import Parcel, StoredPoint, change_of
 
 log = logging.getLogger(__name__)
 
 _AGAIN: Final = "again"
+_AT_ONCE: Final = 5_000  # of a file in memory and in one parcel of the queue
 _LARGEST: Final = 64 << 20  # bytes in one day's file; beyond that refusals are counted only
 
 
@@ -35,6 +36,7 @@ class Refused:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lock = threading.Lock()
+        self._full: set[Path] = set()
         self.count = 0
         """Readings and alert changes put aside since the start."""
 
@@ -57,7 +59,7 @@ class Refused:
         """How many lie here for which reason; also what was put aside by earlier runs."""
         found: Counter[str] = Counter()
         for path in self._files(self._folder):
-            with path.open(encoding="utf-8") as file:
+            with path.open("rb") as file:
                 found.update(_reason_of(line) for line in file)
         return found
 
@@ -70,14 +72,9 @@ class Refused:
             path.rename(_free(again, path.name))
         return len(files)
 
-    def handed_in(self) -> Iterator[tuple[Path, Parcel]]:
-        """What was handed in by ``send_again``, file by file; remove a file once its parcel is safe in the queue."""
-        for path in self._files(self._folder / _AGAIN):
-            parcel = Parcel([], [], [])
-            with path.open(encoding="utf-8") as file:
-                for line in file:
-                    _add(parcel, line)
-            yield path, parcel
+    def handed_in(self) -> list[Path]:
+        """The files handed in by ``send_again``; remove each once all its ``parcels_in`` are safe in the queue."""
+        return self._files(self._folder / _AGAIN)
 
     @staticmethod
     def _files(folder: Path) -> list[Path]:
@@ -91,11 +88,15 @@ class Refused:
             self.count += 1
             self._folder.mkdir(parents=True, exist_ok=True)
             if not path.exists() or path.stat().st_size < _LARGEST:
-                with path.open("a", encoding="utf-8") as file:
+                with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
                     file.write(line)
+            elif path not in self._full:
+                self._full.add(path)
+                log.error("%s is full (%d MB): more of that day is counted only; see why the store refuses so much, "
+                          "greenwarden refused list", path, _LARGEST >> 20)  # fmt: skip
 
 
-def _reason_of(line: str) -> str:
+def _reason_of(line: bytes) -> str:
     try:
         return str(json.loads(line)["reason"])
     except (ValueError, KeyError, TypeError):
@@ -109,21 +110,50 @@ def _free(folder: Path, name: str) -> Path:
     return path
 
 
-def _add(parcel: Parcel, line: str) -> None:
-    """One line of a file as it was put aside; a damaged one is told and left out."""
+def parcels_in(path: Path) -> Iterator[Parcel]:
+    """What ``path`` holds, a bounded number at a time; a damaged line is told and left out. Raises OSError."""
+    parcel = Parcel([], [], [])
+    with path.open("rb") as file:
+        for line in file:
+            _add(parcel, line)
+            if len(parcel.readings) + len(parcel.alerts) + len(parcel.points) >= _AT_ONCE:
+                yield parcel
+                parcel = Parcel([], [], [])
+    yield parcel
+
+
+def _add(parcel: Parcel, line: bytes) -> None:
+    """One line of a file as it was put aside."""
     try:
         record = json.loads(line)
         if "reading" in record:
             parcel.readings.append(_reading_of(record["reading"]))
         elif "point" in record:
-            parcel.points.append(StoredPoint(**record["point"]))
+            parcel.points.append(_point_of(record["point"]))
         elif "parcel" not in record["alert"]:
+            change_of(record["alert"])  # else it could not be queued
             parcel.alerts.append(record["alert"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         log.error("a line of what was refused cannot be read (%s) and is left out", error)
 
 
 def _reading_of(record: Mapping[str, Any]) -> Reading:
     grade, reason, flaws = record["quality"]
-    flawed = {name: Flaw(Grade[of], why) for name, (of, why) in flaws.items()}
-    return Reading(record["device"], record["taken_at"], record["values"], Quality(Grade[grade], reason, flawed))
+    flawed = {str(name): Flaw(Grade[of], str(why)) for name, (of, why) in flaws.items()}
+    quality = Quality(Grade[grade], str(reason), flawed)
+    return Reading(str(record["device"]), _instant(record["taken_at"]), _values(record["values"]), quality)
+
+
+def _point_of(record: Mapping[str, Any]) -> StoredPoint:
+    tags = {str(name): str(text) for name, text in record["tags"].items()}
+    return StoredPoint(str(record["measurement"]), tags, _values(record["fields"]), _instant(record["at"]))
+
+
+def _values(record: Mapping[str, Any]) -> dict[str, float | str]:
+    return {name: value if isinstance(value, str) else float(value) for name, value in record.items()}
+
+
+def _instant(value: object) -> int:
+    if not isinstance(value, int) or not 0 <= value < 1 << 53:
+        raise ValueError(f"{value!r} is no instant")
+    return value

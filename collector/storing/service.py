@@ -40,7 +40,7 @@ from collector.storing.packing import (
 )
 from collector.storing.queue import MEGABYTE, DurableQueue, Taken
 from collector.storing.rates import Rate
-from collector.storing.refused import Refused, WhollyRefused
+from collector.storing.refused import Refused, WhollyRefused, parcels_in
 
 log = logging.getLogger(__name__)
 
@@ -314,15 +314,25 @@ class Storing:
             await asyncio.sleep(_LOOK_AFTER)
 
     async def _take_handed_in(self) -> None:
-        for path, parcel in await asyncio.to_thread(lambda: list(self._refused.handed_in())):
-            if parcel.readings:
-                oldest = min(reading.taken_at for reading in parcel.readings)
-                await self._append(pack_readings(parcel.readings), len(parcel.readings), oldest)
-            if parcel.alerts:
-                await self._append(pack_alerts(parcel.alerts), 0, min(map(change_of, parcel.alerts)))
-            await self.write_points(parcel.points)
-            await asyncio.to_thread(path.unlink)
-            log.info("what was refused in %s is sent again", path.name)
+        """What somebody wants sent again goes into the queue, a parcel at a time; then the file may go."""
+        try:
+            for path in await asyncio.to_thread(self._refused.handed_in):
+                parcels = parcels_in(path)
+                while (parcel := await asyncio.to_thread(next, parcels, None)) is not None:
+                    await self._queue_again(parcel)
+                await asyncio.to_thread(path.unlink, missing_ok=True)
+                log.info("what was refused in %s is sent again", path.name)
+        except OSError as error:
+            log.error("what was refused cannot be sent again now (%s); see data/refused/again", error)
+
+    async def _queue_again(self, parcel: Parcel) -> None:
+        if parcel.readings:
+            oldest = min(reading.taken_at for reading in parcel.readings)
+            body = await asyncio.to_thread(pack_readings, parcel.readings)
+            await self._append(body, len(parcel.readings), oldest)
+        if parcel.alerts:
+            await self._append(pack_alerts(parcel.alerts), 0, min(map(change_of, parcel.alerts)))
+        await self.write_points(parcel.points)
 
     def _write_status(self, *, running: bool) -> None:
         """For ``greenwarden status``, which is another process."""
@@ -340,29 +350,31 @@ class Storing:
         delays = _delays()
         while True:
             self._filled.clear()
-            taken = await asyncio.to_thread(self._queue.take, _AT_ONCE, newest=True)
-            if taken is None:
-                self._idle.set()
-                if self._ending.is_set() and self._taking.done():
-                    return
-                await asyncio.to_thread(self._queue.sync)
-                await self._filled.wait()
-                continue
             try:
-                await asyncio.to_thread(self._hand_over, taken)
+                taken = await asyncio.to_thread(self._queue.take, _AT_ONCE, newest=True)
+                if taken is not None:
+                    await asyncio.to_thread(self._hand_over, taken)
+                else:
+                    self._idle.set()
+                    if self._ending.is_set() and self._taking.done():
+                        return
+                    await asyncio.to_thread(self._queue.sync)
             except (StoreAway, OSError) as error:
                 self._queue.give_back()
                 self._retries += 1
-                self._tell_away(str(error))
+                self._tell_away(str(error) if isinstance(error, StoreAway) else _of_the_disk(error))
                 if self._ending.is_set():
                     return
                 await _until_set(self._ending, delays())
                 continue
+            delays = _delays()
             if self._away:
                 log.info("the store takes readings again")
                 self._away = ""
-                await asyncio.to_thread(self._queue.roll)  # what is live from now on goes before what waited
-            delays = _delays()
+                with suppress(OSError):  # on a full disk the file at hand goes on, and the newest waits its turn
+                    await asyncio.to_thread(self._queue.roll)  # what is live from now on goes before what waited
+            if taken is None:
+                await self._filled.wait()
 
     def _tell_away(self, why: str) -> None:
         if why != self._away:  # a new reason, such as a refused password after a refused connection, is news
@@ -420,6 +432,10 @@ def _written(write: Callable[[Sequence[T]], None], items: Sequence[T], put_aside
             return 0
     half = len(items) // 2
     return _written(write, items[:half], put_aside) + _written(write, items[half:], put_aside)
+
+
+def _of_the_disk(error: OSError) -> str:
+    return f"data/queue cannot be used ({error}); see that the disk is there, has room, and may be written"
 
 
 async def _until_set(event: asyncio.Event, seconds: float) -> None:
