@@ -28,7 +28,7 @@ class Steps(Lasting):
 
     Two steps prove a flow above ``limit`` (L/min) between them when their litres divided by the time between them
     exceed it. After a step the next one is awaited for as long as the counter's own step takes at the limit; readings
-    that show none for that long prove a pause.
+    that show none for that long prove a pause. A reading that is lost or late proves nothing.
     """
 
     __slots__ = ("began", "last", "limit", "patience", "peak", "running", "seen", "step", "volume")
@@ -50,13 +50,28 @@ class Steps(Lasting):
         self.running: bool | None = None
 
     def wake(self, moment: int) -> None:
-        if not self.volume.unknown and moment >= self.last + self.patience and self.running is not False:
+        if self.volume.unknown or self.running is False:
+            return
+        if self._still():
             self.running = False
             self.tell(moment)
+        else:
+            self.wake_at(moment + self.volume.track.device.every)
+
+    def _still(self) -> bool:
+        """Whether the wait for a step, which is over, was read to its end; what speaks on change has nothing to say."""
+        track = self.volume.track
+        if track.on_change:
+            return True
+        if self.memory.history is not None:
+            self.memory.history.catch_up(self.volume, self.memory.now)
+        # The last reading of the wait may come at its very end, or a little after.
+        return self.volume.heard >= self.last + self.patience - track.device.every * 3 // 2
 
     def resume(self, moment: int) -> None:
         if self.seen is not None:
-            self.wake_at(self.last + self.patience)
+            due, every = self.last + self.patience, self.volume.track.device.every
+            self.wake_at(due if due > moment else due + ((moment - due) // every + 1) * every)
 
     def hear(self, moment: int) -> None:
         if self.volume.unknown:
