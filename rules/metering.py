@@ -185,8 +185,9 @@ class Meter:
             integrated = (here[1] - mark[1]) / 3.6e9
             if counted is not None and (counted >= COUNTER_TRUSTED_FROM or covered < COVERED * elapsed):
                 return counted, False
-            return integrated, covered < COVERED * elapsed
-        if counted is not None:
+            if covered > 0 or not elapsed:
+                return integrated, covered < COVERED * elapsed
+        elif counted is not None:
             return counted, False
         if self._rated is None:
             return None, False

@@ -191,6 +191,21 @@ def test_where_only_a_switch_is_known_the_waste_is_unknown_unless_a_rated_power_
     assert used.estimated
 
 
+def test_a_power_that_was_told_once_and_never_while_it_ran_is_no_waste_of_nothing() -> None:
+    lamp = [
+        *steady("lamp", {"on": 0.0, "active_power": 0.0}, 0, 0),
+        *steady("lamp", {"on": 1.0}, 5, 70),
+    ]
+    empty = [*steady("pir", {"occupancy": 0.0}, 0, 69), *steady("pir", {"occupancy": 1.0}, 70, 70)]
+    ended = straight(ENGINE, in_order(lamp, empty))[-1]
+    assert (ended.state, ended.used.kwh) == ("resolved", None)
+    rated = RuleEngine(site('  - {id: lamp2, kind: light, zone: "301", rated_power: 40}\n'))
+    second = [reading._replace(device="lamp2") for reading in lamp]
+    used = straight(rated, in_order(second, empty))[-1].used
+    assert used.kwh == pytest.approx(0.040 * 65 / 60)
+    assert used.estimated
+
+
 def test_a_worker_may_own_single_zones() -> None:
     readings = in_order(
         steady("meter", {"active_power": 60.0}, 0, 60), steady("plug", {"active_power": 5.0}, 0, 60),
