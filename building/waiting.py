@@ -1,10 +1,11 @@
-"""Waiting: for the first of several things, and for work that must not be left half done."""
+"""Waiting: for the first of several things, for work that must not be left half done, for a thread to end."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from contextlib import suppress
+from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -33,3 +34,20 @@ async def unbroken(work: Coroutine[Any, Any, T]) -> T:
     if cancelled is not None:
         raise cancelled
     return answer
+
+
+class Caller(Protocol):
+    """An MQTT client of paho with a thread of its own."""
+
+    def disconnect(self) -> object:
+        """Say good-bye to the broker; the thread then ends by itself."""
+
+    def loop_stop(self) -> object:
+        """Wait for the end of the thread."""
+
+
+def hang_up(client: Caller) -> None:
+    """Leave the broker, and wait for the client's thread."""
+    client.disconnect()
+    with suppress(AttributeError):  # paho forgets a thread that has ended, sometimes between its two looks at it
+        client.loop_stop()

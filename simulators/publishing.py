@@ -21,6 +21,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from building.clock import Clock
 from building.errors import LinkDown
+from building.waiting import hang_up
 
 log = logging.getLogger(__name__)
 
@@ -122,8 +123,7 @@ class Publisher:
     def close(self) -> None:
         """Leave the broker."""
         self._echoes = False
-        self._client.disconnect()
-        self._client.loop_stop()
+        hang_up(self._client)
         self._arrived()
 
 

@@ -12,6 +12,7 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from building.errors import DeliveryFailed, InputError
+from building.waiting import hang_up
 from rules.answers import from_topic
 from rules.channels import Message, MqttChannel
 from tests.notify_parts import HOUR, an_alert
@@ -38,8 +39,7 @@ class Reader:
         self.client.loop_start()
 
     def close(self) -> None:
-        self.client.disconnect()
-        self.client.loop_stop()
+        hang_up(self.client)
 
 
 async def sent(mqtt: MqttChannel, message: Message) -> str:

@@ -16,6 +16,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from building.waiting import hang_up
 from greenwarden.door import data_folder, open_site
 from tests.parts import ROOT, Server, need, until
 
@@ -226,8 +227,7 @@ def test_the_broker_knows_its_two_logins_and_lets_each_do_its_own(tmp_path: Path
         until(lambda: heard, "the device's next message")
         assert [message.topic for message in heard] == ["tele/plug-101/LWT"], "the collector only listens"
         for client in (collector, device):
-            client.disconnect()
-            client.loop_stop()
+            hang_up(client)
         assert _answer(broker.port, "device", "wrong") == _answer(broker.port, None, None) == "Not authorized"
 
 

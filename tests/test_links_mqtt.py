@@ -20,6 +20,7 @@ from building.clock import SystemClock
 from building.errors import NoAnswer
 from building.readings import Grade, Reading
 from building.site import Site
+from building.waiting import hang_up
 from collector.asking import read_once
 from collector.health import LinkHealth
 from collector.service import Collector, client_id_of
@@ -72,8 +73,7 @@ async def office(broker: Mosquitto, site: Site) -> AsyncIterator[Office]:
     async with one.collector:
         await one.connected()
         yield one
-    one.publisher.disconnect()
-    one.publisher.loop_stop()
+    hang_up(one.publisher)
 
 
 async def readings(subscription: Subscription, count: int) -> list[Reading]:
@@ -255,8 +255,7 @@ async def test_what_was_published_while_the_collector_was_away_is_delivered(mosq
     publisher.loop_start()
     for power in range(100):
         publisher.publish("tele/t/SENSOR", SENSOR.replace(b"2635", b"%d" % power), qos=1).wait_for_publish(30)
-    publisher.disconnect()
-    publisher.loop_stop()
+    hang_up(publisher)
     async with office(mosquitto, site) as one:
         found = await readings(one.kept, 100)
     assert [reading.values["active_power"] for reading in found] == list(range(100))
@@ -280,8 +279,7 @@ async def test_a_retained_state_is_suspect_unless_it_says_how_old_it_is(mosquitt
         ("tele/gone/LWT", b"Offline"),
     ):
         publisher.publish(topic, payload, qos=1, retain=True).wait_for_publish(30)
-    publisher.disconnect()
-    publisher.loop_stop()
+    hang_up(publisher)
     # A clean start: the broker has forgotten our session and sends what it kept.
     fresh = site_of(
         links=({"id": "broker", "mqtt": "mqtt://127.0.0.1:1883", "client_id": "another"},),
@@ -452,8 +450,7 @@ async def test_over_mqtt_5_messages_come_are_acknowledged_and_wait_for_us(mosqui
     publisher.loop_start()
     for power in range(50):
         publisher.publish("tele/t/SENSOR", SENSOR.replace(b"2635", b"%d" % power), qos=1).wait_for_publish(30)
-    publisher.disconnect()
-    publisher.loop_stop()
+    hang_up(publisher)
     async with office(mosquitto, site) as one:
         found = await readings(one.kept, 50)
     assert [reading.values["active_power"] for reading in found] == list(range(50))
@@ -470,8 +467,7 @@ async def test_a_message_of_mqtt_5_with_properties_is_read_without_them(mosquitt
         properties.ContentType = "application/json"
         publisher.publish("tele/t/SENSOR", SENSOR, qos=1, properties=properties).wait_for_publish(30)
         (reading,) = await readings(one.kept, 1)
-        publisher.disconnect()
-        publisher.loop_stop()
+        hang_up(publisher)
     assert reading.values["voltage"] == 227
     assert reading.quality.grade is Grade.GOOD
 
@@ -499,8 +495,7 @@ async def test_the_broker_says_whether_the_collector_is_there(mosquitto: Mosquit
         await eventually(lambda: len(said) >= 5, "the word after the return")
     await eventually(lambda: len(said) >= 6, "the last goodbye")
     assert said == ["online", "offline"] * 3
-    watcher.disconnect()
-    watcher.loop_stop()
+    hang_up(watcher)
 
 
 async def test_the_client_id_is_stable_and_short_enough_for_every_broker() -> None:

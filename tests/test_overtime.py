@@ -22,6 +22,7 @@ from building.errors import InputError
 from building.instants import from_iso, to_iso
 from building.readings import Reading
 from building.site import Site, build_site
+from building.waiting import hang_up
 from collector.storing.keeper import Keeper
 from greenwarden.program import Program
 from rules.engine import RuleEngine
@@ -176,8 +177,7 @@ def publish(broker: Mosquitto, *payloads: bytes, retain: bool = False) -> None:
     client.loop_start()
     for payload in payloads:
         client.publish("greenwarden/市民服务中心/overtime", payload, qos=1, retain=retain).wait_for_publish(30)
-    client.disconnect()
-    client.loop_stop()
+    hang_up(client)
 
 
 def spans(program: Program, zone: str) -> list[list[int]]:

@@ -9,6 +9,7 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from building.waiting import hang_up
 from tests.parts import Answer, HttpSink, Influxd, Mosquitto, VictoriaMetrics, until
 
 
@@ -23,8 +24,7 @@ def _knock(broker: Mosquitto, password: str) -> str:
     try:
         return str(until(lambda: answers and answers[0], "the broker's answer"))
     finally:
-        client.disconnect()
-        client.loop_stop()
+        hang_up(client)
 
 
 def test_mosquitto_takes_its_login_and_refuses_another(mosquitto: Mosquitto) -> None:

@@ -18,6 +18,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from building.clock import FastClock, ManualClock
 from building.errors import LinkDown
+from building.waiting import hang_up
 from simulators.broker import LocalBroker
 from simulators.faults import Fault, Kind
 from simulators.service import Login, Simulation
@@ -79,8 +80,7 @@ def listening(port: int, login: Sequence[str], topic: str = "#"):
     try:
         yield heard
     finally:
-        client.disconnect()
-        client.loop_stop()
+        hang_up(client)
 
 
 def mbpoll(port: int, *arguments: str) -> dict[int, str]:

@@ -12,6 +12,7 @@ import yaml
 from paho.mqtt.enums import CallbackAPIVersion
 from typer.testing import CliRunner
 
+from building.waiting import hang_up
 from collector.profiles import load_profile
 from greenwarden import terminal
 from greenwarden.cli import app
@@ -38,8 +39,7 @@ def publish(broker: Mosquitto, said: Mapping[str, str] = SAID) -> None:
     client.loop_start()
     for topic, payload in said.items():
         client.publish(topic, payload, qos=1, retain=True).wait_for_publish(30)
-    client.disconnect()
-    client.loop_stop()
+    hang_up(client)
 
 
 def site_file(folder: Path, broker: Mosquitto, *devices: dict[str, object]) -> Path:

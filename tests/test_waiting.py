@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion
 
-from building.waiting import first_of, unbroken
+from building.waiting import first_of, hang_up, unbroken
 
 
 async def test_the_others_are_over_when_the_first_is() -> None:
@@ -67,3 +70,25 @@ async def test_what_unbroken_work_answers_or_raises_is_passed_on() -> None:
     assert await unbroken(work(2)) == 5
     with pytest.raises(ZeroDivisionError):
         await unbroken(work(0))
+
+
+class Ending(Client):
+    """Its thread ends, and is forgotten, just after it was asked for."""
+
+    looks = 0
+
+    @property
+    def _thread(self) -> threading.Thread | None:
+        self.looks += 1
+        return threading.Thread() if self.looks == 1 else None
+
+    @_thread.setter
+    def _thread(self, thread: threading.Thread | None) -> None:
+        """paho writes None here at first."""
+
+
+def test_hanging_up_bears_with_a_thread_that_ends_while_it_is_looked_for() -> None:
+    client = Ending(CallbackAPIVersion.VERSION2)
+    client.looks = 0
+    hang_up(client)
+    assert client.looks >= 2

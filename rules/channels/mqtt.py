@@ -18,6 +18,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from building.errors import DeliveryFailed
+from building.waiting import hang_up
 from rules.channels.message import Message
 
 log = logging.getLogger(__name__)
@@ -63,8 +64,7 @@ class MqttChannel:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._client.disconnect()
-        await asyncio.to_thread(self._client.loop_stop)
+        await asyncio.to_thread(hang_up, self._client)
 
     async def send(self, message: Message) -> str:
         alerts = message.alerts or (message.alert,)

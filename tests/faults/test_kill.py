@@ -21,6 +21,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from building.readings import Grade
+from building.waiting import hang_up
 from collector.storing.embedded import DATABASE
 from collector.storing.stored import StoredReadings
 from tests.faults.process import PATIENCE, Running
@@ -66,8 +67,7 @@ class Publisher:
     def stop(self) -> list[float]:
         self._stop.set()
         self._thread.join()
-        self._client.disconnect()
-        self._client.loop_stop()
+        hang_up(self._client)
         return self.sent
 
 
