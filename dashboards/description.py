@@ -2,7 +2,8 @@
 
 A panel is written once, with its texts in Chinese and English; ``dashboards.grafana_json`` makes Grafana's JSON of it.
 InfluxQL keeps to what InfluxDB 1.x, 2.x and 3.x share. In a query ``$timeFilter`` and ``$__interval`` are Grafana's,
-``$site`` and the like are the dashboard's variables.
+``${site:regex}`` and the like are the dashboard's variables, each with the form it is to be written in: without one
+Grafana's versions differ in what they escape, and a room named ``A(1)`` or a time zone would be written wrongly.
 """
 
 from __future__ import annotations
@@ -126,6 +127,8 @@ class Variable:
     values: tuple[str, ...] = ()
     first_only: bool = False
     """Begin with the first value rather than with all."""
+    single: bool = False
+    """One value at a time."""
 
 
 @dataclass(frozen=True)

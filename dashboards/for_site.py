@@ -22,8 +22,11 @@ def for_site(dashboard: Json, site: Site) -> Json:
     zone = site.site.timezone
     option = {"selected": True, "text": zone, "value": zone}
     variables = made["templating"]["list"]
-    told = {"query": zone, "current": option, "options": [option]}
-    made["templating"] = {"list": [v | told if v["name"] == "timezone" else v for v in variables]}
+    told = {
+        "timezone": {"query": zone, "current": option, "options": [option]},
+        "site": {"current": {"selected": True, "text": site.site.name, "value": site.site.name}},
+    }
+    made["templating"] = {"list": [v | told.get(v["name"], {}) for v in variables]}
     made["timezone"] = zone
     names = _names(site)
     made["panels"] = [_named(panel, names) for panel in made["panels"]]

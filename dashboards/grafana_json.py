@@ -139,7 +139,7 @@ def _variable(variable: Variable, language: str) -> Json:
         "refresh": 2,
         "regex": "",
         "sort": 1,
-        "multi": True,
+        "multi": not variable.single,
         "includeAll": not variable.first_only,
         **everything,
         "options": [],

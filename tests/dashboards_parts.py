@@ -323,13 +323,18 @@ def filled(query: str, time: Time, chosen: Mapping[str, str], *, step: str = "15
     """``query`` as Grafana sends it: macros and variables put in. Fails on a variable that nobody defines."""
     known = {"timeFilter": f"time >= {time.start}ms and time <= {time.end}ms", "__interval": step}
     known |= {"__from": str(time.start), "__to": str(time.end), **chosen}
-    return re.sub(r"\$\{?(\w+)\}?", lambda found: known[found[1]], query)
+    return re.sub(r"\$\{?(\w+)(?::(\w+))?\}?", lambda found: _written(known[found[1]], found[2]), query)
 
 
-def load(url: str, weeks: Weeks, *, token: str = "") -> None:
-    """Everything of ``weeks`` into the InfluxDB at ``url``."""
+def _written(value: str, form: str | None) -> str:
+    """As Grafana writes a variable's value in the ``form`` that is asked for; ".*", for all, is left as it is."""
+    return re.sub(r"[\\^$*+?.()|\[\]{}/]", r"\\\g<0>", value) if form == "regex" and value != ".*" else value
+
+
+def load(url: str, parts: Iterable[bytes], *, token: str = "") -> None:
+    """Line protocol into the InfluxDB at ``url``."""
     headers = {"Authorization": f"Token {token}"} if token else {}
-    for lines in weeks.lines():
+    for lines in parts:
         request = urllib.request.Request(f"{url}/write?db=energy&precision=ms", lines, headers)
         with urllib.request.urlopen(request, timeout=60):
             pass
@@ -340,7 +345,7 @@ def choices(dashboard: Mapping[str, Any]) -> dict[str, str]:
     chosen = {}
     for variable in dashboard["templating"]["list"]:
         if variable["type"] == "query":
-            chosen[variable["name"]] = ".*"
+            chosen[variable["name"]] = ".*" if variable["multi"] else sample_site().site.name
         elif variable["type"] in ("custom", "constant"):
             chosen[variable["name"]] = variable["current"]["value"]
     return chosen

@@ -40,7 +40,7 @@ _PLACE: Final = (FLOOR, DEPARTMENT, ZONE)
 _UNITS: Final = source("aircon", SITE, *_PLACE, DEVICE)
 _METERS: Final = intervals("device", "1h", *_PLACE, "\"circuit\" = 'aircon'", COUNTED)
 _RULES: Final = '"rule" =~ /^aircon_/'
-_EACH: Final = 'GROUP BY time($__interval), "device" fill(none)'
+_EACH: Final = 'GROUP BY time($__interval), "device" fill(null)'
 
 _TOTALS: Final = (
     Panel(
@@ -111,8 +111,10 @@ _CURVES: Final = (
         "lines",
         Text("设定温度（夏季不低于 26 ℃，冬季不高于 18 ℃）", "Setpoints (summer from 26 °C, winter up to 18 °C)"),
         Text(
-            "运行中空调的设定温度。绿色区是夏季允许，蓝色以下是冬季允许；中间和低于 18 ℃ 的制冷都不合规。",
-            "What running units are set to. Summer: 26 °C or more. Winter: 18 °C or less.",
+            "运行中空调的设定温度。26 ℃ 及以上（绿色区）是制冷允许范围，18 ℃ 及以下（橙色区下方）是制热允许范围；"
+            "橙色区内制冷、制热都不合规。",
+            "What running units are set to. Cooling: 26 °C or more (green). Heating: 18 °C or less (below the orange). "
+            "Orange is right for neither.",
         ),
         (Query(f'SELECT mean("setpoint") {_UNITS} AND "running" > 0 {_EACH}', "$tag_device"),),
         12,

@@ -27,7 +27,7 @@ from dashboards.labels import RULES
 from rules.catalogue import Text
 
 _NOW: Final = "$timeFilter"
-_BEFORE: Final = "time >= ${__from}ms - $before AND time <= ${__to}ms - $before"
+_BEFORE: Final = "time >= ${__from}ms - ${before:raw} AND time <= ${__to}ms - ${before:raw}"
 _SAVED: Final = (Limit(None, "red"), Limit(0, "green"))
 _NONE: Final = Text("没有可比数据", "Nothing to compare")
 

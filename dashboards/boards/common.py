@@ -42,17 +42,19 @@ NONE_IS_GOOD: Final = (Limit(None, GOOD), Limit(0.001, WARN))
 
 # -- parts of queries -------------------------------------------------------------------------------------------------
 
-SITE: Final = '"site" =~ /^$site$/'
-FLOOR: Final = '"floor" =~ /^$floor$/'
-DEPARTMENT: Final = '"department" =~ /^$department$/'
-ZONE: Final = '"zone" =~ /^$zone$/'
-DEVICE: Final = '"device" =~ /^$device$/'
+SITE: Final = '"site" =~ /^${site:regex}$/'
+FLOOR: Final = '"floor" =~ /^${floor:regex}$/'
+DEPARTMENT: Final = '"department" =~ /^${department:regex}$/'
+ZONE: Final = '"zone" =~ /^${zone:regex}$/'
+DEVICE: Final = '"device" =~ /^${device:regex}$/'
 OVER: Final = "\"state\" = 'resolved'"
 NIGHT: Final = '"hour" >= 1 AND "hour" < 5'
 COUNTED: Final = '"energy" >= 0'
 """Leaves out the hours whose energy is missing, and the intervals of water meters."""
+SINCE: Final = "365d"
+"""How far back open alerts are looked for: each stands in the store at the instant of its last change."""
 A_DAY: Final = "time(1d)"
-LOCAL: Final = "tz('$timezone')"
+LOCAL: Final = "tz('${timezone:raw}')"
 
 
 def source(measurement: str, *conditions: str) -> str:
@@ -90,7 +92,8 @@ def chosen(name: str, title: Text, *conditions: str, source: str = "", first_onl
     return Variable(name, title, source=source, among=" AND ".join(conditions), first_only=first_only)
 
 
-SITES: Final = chosen("site", Text("站点", "Site"))
+SITES: Final = Variable("site", Text("站点", "Site"), first_only=True, single=True)
+"""One at a time: sites share ids of devices, and have their own currency, tariffs and midnight."""
 FLOORS: Final = chosen("floor", Text("楼层", "Floor"), SITE)
 DEPARTMENTS: Final = chosen("department", Text("部门", "Department"), SITE)
 ZONES: Final = chosen("zone", Text("区域", "Zone"), SITE)
@@ -124,7 +127,7 @@ def alert_columns(width: int, amounts: Sequence[str], *others: str) -> dict[str,
     return {name: look for name, look in ALERT_COLUMNS.items() if name not in left_out}
 
 
-def open_alerts(width: int, *conditions: str, amounts: Sequence[str] = _ENERGY_OR_WATER, since: str = "30d") -> Panel:
+def open_alerts(width: int, *conditions: str, amounts: Sequence[str] = _ENERGY_OR_WATER, since: str = SINCE) -> Panel:
     """The alerts that are not over."""
     return Panel(
         "table",

@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, get_args
 
+from building.site import Kind
 from dashboards.boards.common import (
     BAD,
     BYTES,
@@ -28,7 +29,7 @@ from dashboards.description import Dashboard, Limit, Look, Panel, Query, Row, Sh
 from dashboards.labels import INTERVAL_STATES
 from rules.catalogue import Text
 
-_KINDS: Final = '"electricity", "plug", "light", "water", "aircon", "sensor"'
+_KINDS: Final = ", ".join(f'"{kind}"' for kind in get_args(Kind))
 _OWN: Final = source("collector", SITE)
 _DEVICES: Final = source("collector", SITE, DEVICE, '"device" =~ /./')
 _LINKS: Final = source("collector", SITE, "\"device\" = ''", '"link" =~ /./')
@@ -154,7 +155,7 @@ _WIRES: Final = (
             "每条链路等待应答的时间比例；长期高于 80% 应降低采集频率或拆分总线。",
             "Part of the time each link waits for answers; above 80 % ask less often, or split the bus.",
         ),
-        (Query(f'SELECT mean("busy_share") {_LINKS} GROUP BY time($__interval), "link" fill(none)', "$tag_link"),),
+        (Query(f'SELECT mean("busy_share") {_LINKS} GROUP BY time($__interval), "link" fill(null)', "$tag_link"),),
         8,
         SHARE,
         least="5m",
@@ -179,7 +180,7 @@ _WIRES: Final = (
         Text("磁盘队列中等待的小时数；上升说明数据库不可用。", "Hours waiting on disk; rising: the database is away."),
         (
             Query(
-                f'SELECT max("queue_hours") {_OWN} GROUP BY time($__interval) fill(none)',
+                f'SELECT max("queue_hours") {_OWN} GROUP BY time($__interval) fill(null)',
                 Text("排队小时", "Hours waiting"),
             ),
         ),
@@ -224,7 +225,7 @@ _ANSWERS: Final = Panel(
     "states",
     Text("设备应答", "Who answers"),
     Text("每个设备是否应答；空白是采集程序没有运行。", "Whether each device answers; blank: the program was off."),
-    (Query(f'SELECT max("silent") {_DEVICES} GROUP BY time($__interval), "device" fill(none)', "$tag_device"),),
+    (Query(f'SELECT max("silent") {_DEVICES} GROUP BY time($__interval), "device" fill(null)', "$tag_device"),),
     24,
     COUNT,
     words=_SPOKEN,

@@ -18,6 +18,7 @@ from dashboards.boards.common import (
     NONE_IS_GOOD,
     OVER,
     PLAIN,
+    SINCE,
     SITE,
     SITES,
     WARN,
@@ -92,7 +93,7 @@ _NOW: Final = (
         COUNT,
         0,
         limits=(Limit(None, GOOD), Limit(1, WARN), Limit(5, "red")),
-        since="30d",
+        since=SINCE,
         empty=Text("0", "0"),
     ),
     Panel(
@@ -120,7 +121,7 @@ _POWER: Final = (
         (
             Query(
                 f'SELECT mean("active_power") {source("electricity", SITE, _MAIN)} '
-                'GROUP BY time($__interval), "device" fill(none)',
+                'GROUP BY time($__interval), "device" fill(null)',
                 alias="$tag_device",
             ),
         ),
@@ -141,7 +142,7 @@ _POWER: Final = (
         (
             Query(
                 f'SELECT mean("active_power") {source("electricity", SITE, _MAIN)} '
-                'GROUP BY time($__interval), "device" fill(none)',
+                'GROUP BY time($__interval), "device" fill(null)',
                 alias="$tag_device",
             ),
         ),

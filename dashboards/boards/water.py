@@ -45,20 +45,36 @@ _COUNTED: Final = '"volume" >= 0'
 _TOTALS: Final = (
     Panel(
         "stat",
-        Text("用水量", "Water used"),
-        Text("所选时间内的用水量。", "Water that passed the chosen meters in the time shown."),
-        (Query(f'SELECT sum("volume") {intervals("device", "1h", *_PLACE)}'),),
-        5,
+        Text("全站用水", "Water of the site"),
+        Text(
+            "所选时间内整个站点的用水量；总表之下的分表不重复计。与所选楼层、区域、水表无关。",
+            "Water of the whole site in the time shown, no meter behind another twice, whatever is chosen.",
+        ),
+        (Query(f'SELECT sum("volume") {intervals("site", "1h")}'),),
+        4,
         CUBIC,
         2,
         limits=PLAIN,
     ),
     Panel(
         "stat",
-        Text("水费", "Cost"),
-        Text("按站点水价折算。", "At the site's price of water."),
+        Text("所选水表用水", "Water of the chosen meters"),
+        Text(
+            "所选水表的用水量之和；同时选中总表和它的分表时，分表的水计两次。",
+            "Sum of the chosen meters; choose a main meter or those behind it, for together they count water twice.",
+        ),
+        (Query(f'SELECT sum("volume") {intervals("device", "1h", *_PLACE)}'),),
+        4,
+        CUBIC,
+        2,
+        limits=PLAIN,
+    ),
+    Panel(
+        "stat",
+        Text("所选水表水费", "Cost of the chosen meters"),
+        Text("所选水表的用水按站点水价折算。", "Their water at the site's price."),
         (Query(f'SELECT sum("cost") {intervals("device", "1h", *_PLACE, _COUNTED)}'),),
-        5,
+        4,
         MONEY,
         2,
         limits=PLAIN,
@@ -67,11 +83,11 @@ _TOTALS: Final = (
         "stat",
         Text("夜间用水", "Water at night"),
         Text(
-            "01:00–05:00 平均每小时用水量：楼里没人，应当接近零。",
-            "Mean of an hour from 01:00 to 05:00: nobody is there, so it should be near nothing.",
+            "整个站点 01:00–05:00 平均每小时用水量：楼里没人，应当接近零。",
+            "The site's mean of an hour from 01:00 to 05:00: nobody is there, so it should be near nothing.",
         ),
-        (Query(f'SELECT mean("volume") * 1000 AS "night" {intervals("device", "1h", *_PLACE, NIGHT)}'),),
-        5,
+        (Query(f'SELECT mean("volume") * 1000 AS "night" {intervals("site", "1h", NIGHT)}'),),
+        4,
         LITRE,
         1,
         limits=(Limit(None, GOOD), Limit(5, "orange"), Limit(30, BAD)),
@@ -79,7 +95,7 @@ _TOTALS: Final = (
     Panel(
         "stat",
         Text("当前流量", "Flow now"),
-        Text("各水表最近 10 分钟最新流量之和。", "Sum of the meters' latest flow of the last 10 minutes."),
+        Text("所选水表最近 10 分钟最新流量之和。", "Sum of the chosen meters' latest flow of the last 10 minutes."),
         (
             Query(
                 f'SELECT sum("flow") FROM (SELECT last("flow") AS "flow" {source("water", SITE, *_PLACE)} '
@@ -97,7 +113,7 @@ _TOTALS: Final = (
         Text("已浪费水量", "Wasted water"),
         Text("结束的长流水、漏水告警所浪费的水。", "Water of the taps and leaks that ended in the time shown."),
         (Query(f'SELECT sum("litres") {source("alert", SITE, ZONE, OVER, _RULES)}'),),
-        5,
+        4,
         LITRE,
         0,
         limits=NONE_IS_GOOD,
@@ -112,7 +128,7 @@ _FLOW: Final = (
         Text("各水表流量；长时间不归零就是漏水。", "Flow at each meter; one that never returns to zero leaks."),
         (
             Query(
-                f'SELECT max("flow") {source("water", SITE, *_PLACE)} GROUP BY time($__interval), "device" fill(none)',
+                f'SELECT max("flow") {source("water", SITE, *_PLACE)} GROUP BY time($__interval), "device" fill(null)',
                 "$tag_device",
             ),
         ),

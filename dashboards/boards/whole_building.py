@@ -10,6 +10,8 @@ from dashboards.boards.common import (
     CO2,
     COUNT,
     COUNTED,
+    DEVICE,
+    FLOOR,
     GOOD,
     KILOWATT,
     KWH,
@@ -33,8 +35,6 @@ from rules.catalogue import Text
 
 _MAIN: Final = "\"circuit\" = 'main'"
 _SUB: Final = "\"circuit\" != 'main'"
-_FLOOR: Final = '"floor" =~ /^$floor$/'
-_DEVICE: Final = '"device" =~ /^$device$/'
 
 _TOTALS: Final = (
     Panel(
@@ -148,12 +148,12 @@ _POWER: Final = (
         (
             Query(
                 f'SELECT mean("active_power") {source("electricity", SITE, _MAIN)} '
-                'GROUP BY time($__interval), "device" fill(none)',
+                'GROUP BY time($__interval), "device" fill(null)',
                 alias=Text("$tag_device 平均", "$tag_device mean"),
             ),
             Query(
                 f'SELECT max("active_power") {source("electricity", SITE, _MAIN)} '
-                'GROUP BY time($__interval), "device" fill(none)',
+                'GROUP BY time($__interval), "device" fill(null)',
                 alias=Text("$tag_device 最大", "$tag_device highest"),
             ),
         ),
@@ -169,8 +169,8 @@ _POWER: Final = (
         Text("各支路电能表的有功功率，叠加显示。", "Active power of each sub-meter, stacked."),
         (
             Query(
-                f'SELECT mean("active_power") {source("electricity", SITE, _SUB, _FLOOR, _DEVICE)} '
-                'GROUP BY time($__interval), "device" fill(none)',
+                f'SELECT mean("active_power") {source("electricity", SITE, _SUB, FLOOR, DEVICE)} '
+                'GROUP BY time($__interval), "device" fill(null)',
                 alias="$tag_device",
             ),
         ),
@@ -224,7 +224,7 @@ _NIGHTS: Final = (
         tuple(
             Query(
                 f'SELECT mean("current_l{phase}") {source("electricity", SITE, _MAIN)} '
-                "GROUP BY time($__interval) fill(none)",
+                "GROUP BY time($__interval) fill(null)",
                 alias=f"L{phase}",
             )
             for phase in (1, 2, 3)
@@ -249,7 +249,7 @@ _METERS: Final = Panel(
         Query(
             'SELECT sum("energy") AS "energy", sum("cost") AS "cost", sum("kgco2") AS "kgco2", '
             'max("energy") * 4 AS "demand", mean("share_measured") AS "measured" '
-            f'{intervals("device", "15m", _FLOOR, _DEVICE, COUNTED)} GROUP BY "device", "circuit", "zone"',
+            f'{intervals("device", "15m", FLOOR, DEVICE, COUNTED)} GROUP BY "device", "circuit", "zone"',
             table=True,
         ),
     ),
@@ -281,7 +281,7 @@ BUILDING: Final = Dashboard(
     (
         SITES,
         chosen("floor", Text("楼层", "Floor"), SITE, source="electricity"),
-        chosen("device", Text("电能表", "Meter"), SITE, _FLOOR, source="electricity"),
+        chosen("device", Text("电能表", "Meter"), SITE, FLOOR, source="electricity"),
     ),
     (Row(4, _TOTALS), Row(9, _SHARES), Row(9, _POWER), Row(8, _NIGHTS), Row(12, (_METERS,))),
 )

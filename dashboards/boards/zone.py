@@ -46,11 +46,15 @@ _WORKING: Final = (
     Shown(0.5, 30, Text("待机", "Standby"), WARN),
     Shown(30, 1e9, Text("使用", "In use"), CALM),
 )
-_EACH: Final = 'GROUP BY time($__interval), "device" fill(none)'
-_LAST_POWER: Final = (
-    f'SELECT last("active_power") AS "power" FROM "{{kind}}" WHERE $timeFilter AND {SITE} AND {ZONE} GROUP BY "device"'
-)
+_EACH: Final = 'GROUP BY time($__interval), "device" fill(null)'
 _LIGHTING: Final = "\"circuit\" = 'lighting'"
+
+
+def _power_now(kind: str) -> str:
+    """What the devices of a kind draw together, each by its latest word."""
+    latest = f'SELECT last("active_power") AS "power" {source(kind, SITE, ZONE)} GROUP BY "device"'
+    return f'SELECT sum("power") FROM ({latest})'
+
 
 _STATES: Final = Panel(
     "states",
@@ -96,8 +100,8 @@ _NOW: Final = (
             "Meters and plugs of the zone, by their latest word of the last 10 minutes.",
         ),
         (
-            Query(f'SELECT sum("power") FROM ({_LAST_POWER.format(kind="electricity")})', Text("电表", "Meters")),
-            Query(f'SELECT sum("power") FROM ({_LAST_POWER.format(kind="plug")})', Text("插座", "Plugs")),
+            Query(_power_now("electricity"), Text("电表", "Meters")),
+            Query(_power_now("plug"), Text("插座", "Plugs")),
         ),
         5,
         WATT,
@@ -169,11 +173,11 @@ _CURVES: Final = (
         Text("传感器室温和空调设定温度。", "Temperature by the sensors, and what the air conditioners are set to."),
         (
             Query(
-                f'SELECT mean("temperature") {source("sensor", SITE, ZONE)} GROUP BY time($__interval) fill(none)',
+                f'SELECT mean("temperature") {source("sensor", SITE, ZONE)} GROUP BY time($__interval) fill(null)',
                 Text("室温", "Room"),
             ),
             Query(
-                f'SELECT mean("setpoint") {source("aircon", SITE, ZONE)} GROUP BY time($__interval) fill(none)',
+                f'SELECT mean("setpoint") {source("aircon", SITE, ZONE)} GROUP BY time($__interval) fill(null)',
                 Text("设定温度", "Setpoint"),
             ),
         ),
@@ -189,7 +193,7 @@ _CURVES: Final = (
         Text("窗边照度；超过 500 lx 时一般不需要开灯。", "Light at the sensor; above 500 lx lamps are rarely needed."),
         (
             Query(
-                f'SELECT mean("illuminance") {source("sensor", SITE, ZONE)} GROUP BY time($__interval) fill(none)',
+                f'SELECT mean("illuminance") {source("sensor", SITE, ZONE)} GROUP BY time($__interval) fill(null)',
                 Text("照度", "Illuminance"),
             ),
         ),
