@@ -99,8 +99,6 @@ class Panel:
     high: float | None = None
     bridge: int = 0
     """Milliseconds without a value that a line may cross; a longer gap stays a gap."""
-    stepped: bool = False
-    """Lines go on level until the next value: for what somebody sets."""
     empty: Text = NO_DATA
 
 

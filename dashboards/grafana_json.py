@@ -313,10 +313,10 @@ def _custom(panel: Panel) -> Json:
         case "lines":
             return {
                 "drawStyle": "line",
-                "lineInterpolation": "stepAfter" if panel.stepped else "linear",
+                "lineInterpolation": "linear",
                 "lineWidth": 1,
                 "fillOpacity": 25 if panel.stacked else 8 if panel.low == 0 else 0,
-                "showPoints": "never",
+                "showPoints": "auto",  # a reading that stands alone between gaps is a point
                 "spanNulls": panel.bridge or False,
                 "insertNulls": panel.bridge or False,
                 "stacking": {"mode": "normal" if panel.stacked else "none", "group": "A"},

@@ -496,6 +496,14 @@ def test_a_gap_in_a_line_is_sent_as_a_gap() -> None:
             assert query.text.endswith("fill(null)"), (board.name, panel.title.en)
 
 
+def test_a_reading_that_stands_alone_between_gaps_is_drawn_and_no_line_goes_on_after_the_last() -> None:
+    for board, panel in PANELS:
+        if panel.kind == "lines":
+            made = next(p for p in dashboard_json(board, "en")["panels"] if p["title"] == panel.title.en)
+            custom = made["fieldConfig"]["defaults"]["custom"]
+            assert (custom["showPoints"], custom["lineInterpolation"]) == ("auto", "linear")
+
+
 # -- for a site -------------------------------------------------------------------------------------------------------
 
 

@@ -129,7 +129,6 @@ _CURVES: Final = (
         low=15,
         high=31,
         bridge=900_000,
-        stepped=True,
     ),
     Panel(
         "lines",
