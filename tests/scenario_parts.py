@@ -8,6 +8,7 @@ A story is written without code::
       every: 1m                        # one value of each series below per step
       rules: {after: 20m}              # the rule's own settings, if any
       site: {extra_holidays: [...]}    # more keys of site:, if any
+      zone: {presence_hold: 10m}       # more keys of the zone, if any
       devices:
         lamp: {kind: light}            # all in zone 301, reporting every step, unless said otherwise
         pir: {kind: sensor, quantities: [occupancy]}

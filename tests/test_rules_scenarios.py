@@ -70,3 +70,11 @@ def test_a_story_is_of_the_kind_it_says(story: Mapping[str, Any]) -> None:
         "dead": True,
     }  # fmt: skip
     assert all(signs[kind] for kind in story["shows"]), story["story"]
+
+
+@pytest.mark.parametrize("story", [story for _, story in ALL if "flicker" in story.get("shows", ())])
+def test_a_story_of_flicker_says_what_holds_and_what_the_rule_waits_for(
+    story: Mapping[str, Any],
+) -> None:
+    assert "presence_hold" in story["zone"], story["story"]
+    assert {parameter.name for parameter in CATALOGUE[story["rule"]].parameters} == set(story["rules"]), story["story"]
