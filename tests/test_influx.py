@@ -414,3 +414,51 @@ def test_the_database_that_is_made_keeps_as_long_as_told(influxd: Influxd) -> No
         store.write([Reading("main", int(time.time() * 1000), {"active_power": 1.0})])
     (policy,) = influxd.query('SHOW RETENTION POLICIES ON "short"')
     assert policy["duration"] == "720h0m0s"
+
+
+PAGE = Answer(200, b"<!DOCTYPE html><html><body>Please log in</body></html>", content_type="text/html; charset=utf-8")
+
+
+@pytest.mark.parametrize("version", ["v2.7.1", "1.6.7", "3.0.0"])
+@pytest.mark.parametrize(
+    "body", [PAGE.body, b"", b"[]", b'{"results":[{"series":[{"values":[[1]]}]}]}', b'{"results":7}']
+)
+def test_an_answer_that_is_not_influxqls_is_store_away_in_one_sentence(
+    http_sink: HttpSink, monkeypatch: pytest.MonkeyPatch, version: str, body: bytes
+) -> None:
+    ping = Answer(204, b"", headers={"X-Influxdb-Version": version})
+    http_sink.answer = lambda request: ping if request.path == "/ping" else Answer(200, body)
+    token = secret(monkeypatch, "TEST_INFLUX_TOKEN", "secret-token")
+    settings = InfluxSettings(url=http_sink.url, token=token, bucket="energy", org="o")
+    with InfluxStore(small_site(), settings) as store:
+        with pytest.raises(StoreAway, match="not InfluxDB"):
+            store.read("main", "active_power", START, START + 1000)
+        with pytest.raises(StoreAway, match="not InfluxDB") as told:
+            store.first("main", "active_power", START)
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("version", ["v2.7.1", "1.6.7", "3.0.0", None])
+def test_a_proxys_page_is_no_acknowledgement(
+    http_sink: HttpSink, monkeypatch: pytest.MonkeyPatch, version: str | None
+) -> None:
+    """With a version the proxy steps in after the first answer; without one it was there from the start."""
+    ping = PAGE if version is None else Answer(204, b"", headers={"X-Influxdb-Version": version})
+    http_sink.answer = lambda request: ping if request.path == "/ping" else PAGE
+    token = secret(monkeypatch, "TEST_INFLUX_TOKEN", "secret-token")
+    settings = InfluxSettings(url=http_sink.url, token=token, bucket="energy", org="o")
+    with InfluxStore(small_site(), settings) as store, pytest.raises(StoreAway, match="not InfluxDB"):
+        store.write(every_kind_of_reading())
+
+
+def test_a_page_in_place_of_organisations_is_store_away(http_sink: HttpSink, monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(request: Request) -> Answer:
+        if request.path == "/ping":
+            return second_version(204, b"")
+        return second_version(404, b'{"message":"bucket not found"}') if "write" in request.path else PAGE
+
+    http_sink.answer = answer
+    token = secret(monkeypatch, "TEST_INFLUX_TOKEN", "secret-token")
+    settings = InfluxSettings(url=http_sink.url, token=token, bucket="energy", org="o")
+    with InfluxStore(small_site(), settings) as store, pytest.raises(StoreAway, match="not InfluxDB"):
+        store.write(every_kind_of_reading())

@@ -22,7 +22,7 @@ from building.site import InfluxSettings, Site
 from collector.storing import DATABASE, EmbeddedStore, InfluxStore, StoredReadings, Storing
 from collector.storing.packing import StoredPoint
 from collector.storing.refused import Refused, WhollyRefused
-from tests.parts import PATIENCE, Influxd, VictoriaMetrics, eventually
+from tests.parts import PATIENCE, Answer, HttpSink, Influxd, VictoriaMetrics, eventually
 from tests.storing_parts import START, Batches, Influxd2, MemoryStore, alert, every_kind_of_reading, small_site
 
 Points = Callable[[], list[tuple[int, float]]]
@@ -458,3 +458,19 @@ class PatientStore(MemoryStore):
     def write(self, readings: Sequence[Reading]) -> None:
         self.go.acquire(timeout=PATIENCE)
         super().write(readings)
+
+
+async def test_behind_a_proxys_page_readings_wait_in_the_queue(
+    tmp_path: Path, clock: ManualClock, http_sink: HttpSink
+) -> None:
+    http_sink.answer = Answer(200, b"<html>please log in</html>", content_type="text/html")
+    source = Batches(watts(range(20)))
+    site = small_site(influxdb=InfluxSettings(url=http_sink.url, database="energy"))
+    async with Storing(site, clock, tmp_path, source) as storing:
+        await eventually(lambda: source.acknowledged == 1, "the batch to be on disk")
+        await eventually(lambda: bool(storing.status().away), "the page to be seen")
+        assert "is not InfluxDB" in storing.status().away
+        assert storing.status().queued == 20
+        http_sink.answer = Answer(204, b"")
+        await storing.settled()
+        assert storing.status().queued == 0

@@ -25,8 +25,8 @@ import numpy as np
 import urllib3
 from influxdb_client.client.exceptions import InfluxDBError
 from influxdb_client.client.influxdb_client import InfluxDBClient
-from influxdb_client.client.write_api import SYNCHRONOUS
 from influxdb_client.rest import ApiException
+from influxdb_client.service.write_service import WriteService
 
 from building.errors import StoreAway, StoreRefused
 from building.readings import Reading
@@ -202,6 +202,9 @@ class InfluxStore:
         if answer.status >= 400:
             pool.clear()
             raise _error(answer.status, answer.data, settings)
+        if _is_page(answer.headers):
+            pool.clear()
+            raise _no_influxdb(settings)
         self.version = answer.headers.get("X-Influxdb-Version", "")
         if _speaks_v2(self.version, settings):
             return _ClientWriter(settings, pool)
@@ -230,6 +233,8 @@ class _LineWriter:
             answer = self._write(lines)
         if answer.status >= 300:
             raise _error(answer.status, answer.data, self._settings, lines.count(b"\n") + 1)
+        if _is_page(answer.headers):
+            raise _no_influxdb(self._settings)
 
     def query(self, text: str) -> list[dict[str, Any]]:
         return _rows(self._pool, self._settings, self._database, text)
@@ -275,7 +280,7 @@ class _ClientWriter:
             enable_gzip=settings.gzip,
             connection_pool_maxsize=_AT_A_TIME,
         )
-        self._api: Any = self._client.write_api(write_options=SYNCHRONOUS)
+        self._api: Any = WriteService(self._client.api_client)  # type: ignore[no-untyped-call]  # it has no types
 
     def post(self, lines: bytes) -> None:
         try:
@@ -296,9 +301,13 @@ class _ClientWriter:
 
     def _write(self, lines: bytes) -> None:
         try:
-            self._api.write(self._bucket, self._org, lines, write_precision="ms")
+            _, _, headers = self._api.post_write_with_http_info(
+                self._org, self._bucket, lines, precision="ms", content_type="text/plain; charset=utf-8"
+            )
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise _unreachable(self._settings, error) from error
+        if _is_page(headers):
+            raise _no_influxdb(self._settings)
 
     def _write_again(self, lines: bytes) -> None:
         try:
@@ -310,6 +319,8 @@ class _ClientWriter:
         """The organisation and the bucket, as far as they are missing; another sender may have made them just now."""
         try:
             organisation = self._organisation()
+            if not organisation.name:  # influxdb-client makes an empty one of a page
+                raise _no_influxdb(self._settings)
             self._org = organisation.name
             buckets = self._client.buckets_api()
             if buckets.find_bucket_by_name(self._bucket) is None:
@@ -322,13 +333,15 @@ class _ClientWriter:
                 f"the bucket {self._bucket} is missing in {self._settings.url} and cannot be made "
                 f"({_said(error)}); make it by hand or use a token that may"
             ) from None
-        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        except (urllib3.exceptions.HTTPError, OSError) as error:
             raise _unreachable(self._settings, error) from error
+        except (ValueError, TypeError, AttributeError):  # what influxdb-client makes of an answer that is no JSON
+            raise _no_influxdb(self._settings) from None
 
     def _organisation(self) -> Any:
         """That of the settings, made when it is missing; without one, the first that the token sees."""
         organisations = self._client.organizations_api()
-        seen = organisations.find_organizations()
+        seen = organisations.find_organizations() or ()
         wanted = self._settings.org
         found = next((one for one in seen if wanted in (None, one.name, one.id)), None)
         if found is None and wanted:
@@ -348,12 +361,27 @@ def _rows(pool: urllib3.PoolManager, settings: InfluxSettings, database: str, te
     if answer.status >= 300:
         raise _error(answer.status, answer.data, settings)
     rows: list[dict[str, Any]] = []
-    for result in json.loads(answer.data)["results"]:
-        if "error" in result and "not found" not in result["error"]:
-            raise StoreAway(f"InfluxDB at {settings.url} cannot answer now ({result['error'][:_LONGEST_REASON]})")
-        for series in result.get("series", ()):
-            rows += [dict(zip(series["columns"], row, strict=True)) for row in series.get("values", ())]
+    try:
+        for result in json.loads(answer.data)["results"]:
+            if "error" in result and "not found" not in result["error"]:
+                raise StoreAway(f"InfluxDB at {settings.url} cannot answer now ({result['error'][:_LONGEST_REASON]})")
+            for series in result.get("series", ()):
+                rows += [dict(zip(series["columns"], row, strict=True)) for row in series.get("values", ())]
+    except (ValueError, LookupError, TypeError, AttributeError):  # no JSON, or none of the form that InfluxQL has
+        raise _no_influxdb(settings) from None
     return rows
+
+
+def _is_page(headers: Mapping[str, str]) -> bool:
+    """Whether an answer is a page for people, as proxies and log-in portals give it with status 200."""
+    return headers.get("Content-Type", "").lower().startswith("text/html")
+
+
+def _no_influxdb(settings: InfluxSettings) -> StoreAway:
+    return StoreAway(
+        f"what answers at {settings.url} is not InfluxDB, perhaps a proxy's page; "
+        "see url under store.influxdb in devices.yaml; readings are kept on disk"
+    )
 
 
 def _speaks_v2(version: str, settings: InfluxSettings) -> bool:
