@@ -462,3 +462,43 @@ def test_a_page_in_place_of_organisations_is_store_away(http_sink: HttpSink, mon
     settings = InfluxSettings(url=http_sink.url, token=token, bucket="energy", org="o")
     with InfluxStore(small_site(), settings) as store, pytest.raises(StoreAway, match="not InfluxDB"):
         store.write(every_kind_of_reading())
+
+
+@pytest.mark.parametrize("version", ["3.0.0", "v2.7.1", ""])
+@pytest.mark.parametrize("looked_up", [404, 401, 403, 200])
+def test_without_organisations_a_bad_batch_is_still_refused_for_good(
+    http_sink: HttpSink, monkeypatch: pytest.MonkeyPatch, version: str, looked_up: int
+) -> None:
+    def answer(request: Request) -> Answer:
+        if request.path == "/ping":
+            return Answer(204, b"", headers={"X-Influxdb-Version": version})
+        if request.path.startswith("/api/v2/orgs"):
+            return Answer(looked_up, b'{"orgs":[]}' if looked_up == 200 else b'{"error":"not found"}')
+        if b"energy_import" in request.body:
+            return Answer(400, b'{"error":"partial write of line protocol occurred"}')
+        return Answer(204, b"")
+
+    http_sink.answer = answer
+    token = secret(monkeypatch, "TEST_INFLUX_TOKEN", "secret-token")
+    settings = InfluxSettings(url=http_sink.url, token=token, database="energy")
+    with InfluxStore(small_site(), settings) as store:
+        with pytest.raises(StoreRefused, match="partial write"):
+            store.write([Reading("main", START, {"energy_import": 1.0})])
+        store.write([Reading("main", START, {"active_power": 1.0})])
+
+
+def test_a_missing_organisation_is_told_and_nothing_is_thrown_away(
+    http_sink: HttpSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer(request: Request) -> Answer:
+        if request.path == "/ping":
+            return second_version(204, b"")
+        if request.path.startswith("/api/v2/orgs"):
+            return second_version(403, b'{"message":"forbidden"}')
+        return second_version(400, b'{"code":"invalid","message":"Please provide either orgID or org"}')
+
+    http_sink.answer = answer
+    token = secret(monkeypatch, "TEST_INFLUX_TOKEN", "secret-token")
+    settings = InfluxSettings(url=http_sink.url, token=token, bucket="energy")
+    with InfluxStore(small_site(), settings) as store, pytest.raises(StoreAway, match="name one with org:"):
+        store.write(every_kind_of_reading())

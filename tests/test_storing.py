@@ -22,7 +22,7 @@ from building.site import InfluxSettings, Site
 from collector.storing import DATABASE, EmbeddedStore, InfluxStore, StoredReadings, Storing
 from collector.storing.packing import StoredPoint
 from collector.storing.refused import Refused, WhollyRefused
-from tests.parts import PATIENCE, Answer, HttpSink, Influxd, VictoriaMetrics, eventually
+from tests.parts import PATIENCE, Answer, HttpSink, Influxd, Request, VictoriaMetrics, eventually
 from tests.storing_parts import START, Batches, Influxd2, MemoryStore, alert, every_kind_of_reading, small_site
 
 Points = Callable[[], list[tuple[int, float]]]
@@ -458,6 +458,35 @@ class PatientStore(MemoryStore):
     def write(self, readings: Sequence[Reading]) -> None:
         self.go.acquire(timeout=PATIENCE)
         super().write(readings)
+
+
+async def test_a_database_without_organisations_gets_all_but_the_reading_it_will_never_take(
+    tmp_path: Path, clock: ManualClock, http_sink: HttpSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As InfluxDB 3 answers: any bucket is there, ``org`` means nothing, and there is nothing under /api/v2/orgs."""
+    taken: list[int] = []
+
+    def answer(request: Request) -> Answer:
+        if request.path == "/ping":
+            return Answer(200, b'{"version":"3.1.0"}', headers={"X-Influxdb-Version": "3.1.0"})
+        if "write" not in request.path:
+            return Answer(404, b"not found")
+        if b"active_power=3.5" in request.body:
+            return Answer(400, b'{"error":"partial write of line protocol occurred"}')
+        taken.extend(int(line.rsplit(b" ", 1)[1]) for line in request.body.splitlines())
+        return Answer(204, b"")
+
+    http_sink.answer = answer
+    monkeypatch.setenv("TEST_INFLUX_TOKEN", "t")
+    settings = InfluxSettings(url=http_sink.url, database="energy", token=Secret("${TEST_INFLUX_TOKEN}"))
+    source = Batches(watts(range(20)), watts(range(20, 40)))
+    async with Storing(small_site(influxdb=settings), clock, tmp_path, source) as storing:
+        await eventually(lambda: source.acknowledged == 2, "the batches to be on disk")
+        await storing.settled()
+        assert storing.status().refused == 1
+        assert storing.status().queued == 0
+    assert sorted(set(taken)) == [START + number for number in range(40) if number != 7]
+    assert len(list((tmp_path / "refused").glob("*.jsonl"))) == 1
 
 
 async def test_behind_a_proxys_page_readings_wait_in_the_queue(

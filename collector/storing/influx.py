@@ -49,6 +49,10 @@ _DAY_S: Final = 86_400
 T = TypeVar("T")
 
 
+class _NoOrganisations(StoreAway):
+    """No organisation was named, and the server shows none."""
+
+
 class _Writer(Protocol):
     def post(self, lines: bytes) -> None: ...
     def query(self, text: str) -> list[dict[str, Any]]: ...
@@ -207,7 +211,7 @@ class InfluxStore:
             raise _no_influxdb(settings)
         self.version = answer.headers.get("X-Influxdb-Version", "")
         if _speaks_v2(self.version, settings):
-            return _ClientWriter(settings, pool)
+            return _ClientWriter(settings, pool, organised=not _is_third(self.version))
         return _LineWriter(settings, pool)
 
 
@@ -261,11 +265,15 @@ class _LineWriter:
 
 
 class _ClientWriter:
-    """InfluxDB 2.x and 3.x by influxdb-client, without its batching: that loses data when the server is away."""
+    """InfluxDB 2.x and 3.x by influxdb-client, without its batching: that loses data when the server is away.
 
-    def __init__(self, settings: InfluxSettings, pool: urllib3.PoolManager) -> None:
+    ``organised``: the server may have organisations; those of 3.x have none.
+    """
+
+    def __init__(self, settings: InfluxSettings, pool: urllib3.PoolManager, *, organised: bool) -> None:
         self._settings = settings
         self._pool = pool  # for queries: the client has no InfluxQL
+        self._organised = organised
         self._making = threading.Lock()
         self._org = settings.org or ""
         self._bucket = settings.bucket or settings.database or _DEFAULT_NAME
@@ -286,10 +294,18 @@ class _ClientWriter:
         try:
             self._write(lines)
         except ApiException as error:
-            if error.status != 404 and not (error.status == 400 and not self._org):
-                raise _error(error.status, error.body, self._settings, lines.count(b"\n") + 1) from None
+            refusal = _error(error.status, error.body, self._settings, lines.count(b"\n") + 1)
+            perhaps_no_org = error.status == 400 and not self._org and self._organised
+            if error.status != 404 and not perhaps_no_org:
+                raise refusal from None
             with self._making:
-                self._make_bucket()
+                try:
+                    self._make_bucket()
+                except _NoOrganisations:
+                    # A server without organisations misses none: then it is the batch that it will never take.
+                    if perhaps_no_org and not _asks_for_org(error.body):
+                        raise refusal from None
+                    raise
             self._write_again(lines)
 
     def query(self, text: str) -> list[dict[str, Any]]:
@@ -341,14 +357,21 @@ class _ClientWriter:
     def _organisation(self) -> Any:
         """That of the settings, made when it is missing; without one, the first that the token sees."""
         organisations = self._client.organizations_api()
-        seen = organisations.find_organizations() or ()
+        try:
+            seen = organisations.find_organizations() or ()
+        except ApiException as error:
+            if self._settings.org or error.status == 429 or error.status >= 500:
+                raise
+            raise _NoOrganisations(
+                f"InfluxDB at {self._settings.url} shows us no organisation ({_said(error)}); name one with org:"
+            ) from None
         wanted = self._settings.org
         found = next((one for one in seen if wanted in (None, one.name, one.id)), None)
         if found is None and wanted:
             found = organisations.create_organization(wanted)
             log.info("made the organisation %s", wanted)
         if found is None:
-            raise StoreAway(f"the token sees no organisation in {self._settings.url}; name one with org:")
+            raise _NoOrganisations(f"the token sees no organisation in {self._settings.url}; name one with org:")
         return found
 
 
@@ -382,6 +405,16 @@ def _no_influxdb(settings: InfluxSettings) -> StoreAway:
         f"what answers at {settings.url} is not InfluxDB, perhaps a proxy's page; "
         "see url under store.influxdb in devices.yaml; readings are kept on disk"
     )
+
+
+def _is_third(version: str) -> bool:
+    match = re.match(r"v?(\d+)\.", version)
+    return match is not None and int(match[1]) >= 3
+
+
+def _asks_for_org(body: bytes | str | None) -> bool:
+    """Whether a refusal is about the organisation that was not named."""
+    return re.search(r"\borg(ID|anization)?\b", _reason(body)) is not None
 
 
 def _speaks_v2(version: str, settings: InfluxSettings) -> bool:
