@@ -85,6 +85,10 @@ class Accountant:
             for device in site.devices
             if device.kind != "sensor"
         }
+        newest = keeper.newest()
+        for table in _TABLES:
+            if (ledger.noted(table) or 0) > newest:  # the keeper was begun anew, and counts from one again
+                ledger.forget_note(table)
         self._numbers = ledger.series()
         self._looked: dict[tuple[str, str], int] = {}  # series that are not there: up to when they were looked for
         self._until: dict[str, int] = {}  # what of each device is older than this comes late

@@ -50,7 +50,7 @@ class Accounts:
         self._site = site
         self._clock = clock
         self._storing = storing
-        self.ledger = Ledger(folder / LEDGER)
+        self.ledger = Ledger.mended(folder / LEDGER, clock.now())
         store = storing.store
         self._publishes = isinstance(store, InfluxStore)
         self._accountant: Accountant | None = None

@@ -16,6 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from building.clock import ManualClock
+from building.errors import StoreAway
 from building.readings import Reading
 from building.site import Department, Device, Site, SiteInfo, Tariffs, Zone
 from collector.accounting import AMOUNTS, ANEW, EXCHANGES, JOURNAL, READINGS, Accountant
@@ -26,8 +28,9 @@ from collector.storing import EmbeddedStore, Keeper
 from collector.storing.ledger import LEDGER, Ledger
 from collector.storing.packing import StoredPoint
 from collector.summing import intervals
+from greenwarden.program import Program
 from tests.parts import need_shared
-from tests.storing_parts import START
+from tests.storing_parts import START, small_site
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -512,3 +515,74 @@ def test_times_of_the_site_are_local(books: Callable[..., Books]) -> None:
     assert START in days
     assert datetime.fromtimestamp(START / 1000, SHANGHAI) + timedelta(0) == datetime(2026, 7, 1, tzinfo=SHANGHAI)
     assert np.isfinite([float(point.fields.get("energy", 0.0)) for point in one.points]).all()
+
+
+# -- damage -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_damaged_ledger_is_put_aside_told_and_computed_again_from_the_readings(
+    books: Callable[..., Books], caplog: pytest.LogCaptureFixture, whole: bool
+) -> None:
+    """``whole``: nothing of a database is left; else pages in the middle are broken, which opening does not see."""
+    book = books()
+    start, end = START, START + 30 * DAY
+    book.feed("main", steady(start, end, 10 * MINUTE, 2.0))
+    book.run(end)
+    right = energies(book.ask("1d", start, end))
+    assert right
+    book.ledger.close()
+    file = book.folder / LEDGER
+    sound = file.read_bytes()
+    damaged = b"no database" * 999 if whole else sound[:8192] + b"\xa5" * (len(sound) - 8192)
+    file.write_bytes(damaged)
+    with (
+        pytest.raises(StoreAway, match=r"is damaged .*computes the intervals again"),
+        Ledger(file, read_only=True) as one,
+    ):
+        one.slots(1, start, end)
+    assert file.read_bytes() == damaged  # who only reads moves nothing
+
+    book.ledger = Ledger.mended(file, end + 1)
+    book.accountant = Accountant(book.site, book.store, book.ledger, book.keeper)
+    book.run(end)
+
+    assert energies(book.ask("1d", start, end)) == right
+    (aside,) = book.folder.glob(f"{LEDGER}.damaged-*")
+    assert aside.name == f"{LEDGER}.damaged-2026-07-30T160000Z"
+    assert aside.read_bytes()[4096:] == damaged[4096:]  # in the first page SQLite counts who opened the file
+    (told,) = [record.message for record in caplog.records if "intervals.db" in record.message]
+    assert "is damaged" in told
+    assert aside.name in told
+    assert "\n" not in told
+    book.ledger.close()
+    book.ledger = Ledger.mended(file, end + 2)  # a sound one stays
+    assert len(list(book.folder.glob(f"{LEDGER}.damaged-*"))) == 1
+    assert energies(book.ask("1d", start, end)) == right
+
+
+def test_what_is_told_by_hand_after_the_memory_was_begun_anew_is_taken_up(books: Callable[..., Books]) -> None:
+    book = books()
+    start = START
+    book.feed("main", steady(start, start + 4 * HOUR, 10 * MINUTE, 2.0))
+    for number in range(3):
+        book.keeper.append(ANEW, start + number, "main", {"device": "main", "at": start + number})
+    book.run(start + 4 * HOUR)
+    assert not book.accountant.told()
+    book.keeper.close()
+    book.keeper = Keeper(book.folder / "begun-anew.db")
+    book.accountant = Accountant(book.site, book.store, book.ledger, book.keeper)
+    book.keeper.append(ANEW, start, "main", {"device": "main", "at": start})
+    assert book.accountant.told()
+
+
+async def test_the_program_starts_with_a_damaged_ledger_and_not_with_a_damaged_memory(tmp_path: Path) -> None:
+    (tmp_path / LEDGER).write_bytes(b"no database" * 999)
+    async with Program(small_site(), ManualClock(START), tmp_path, {}) as program:
+        assert program.accounts.ledger.series() == {}
+    assert [one.name for one in tmp_path.glob("*damaged*")] == [f"{LEDGER}.damaged-2026-06-30T160000Z"]
+    (tmp_path / "memory.db").write_bytes(b"no database" * 999)
+    with pytest.raises(StoreAway, match=r"memory\.db is damaged .*move it away"):
+        async with Program(small_site(), ManualClock(START), tmp_path, {}):
+            pass
+    assert (tmp_path / "memory.db").read_bytes() == b"no database" * 999

@@ -42,6 +42,26 @@ def test_another_keeper_reads_while_this_one_writes_in_the_file_of_the_store(tmp
         assert store.count() == len(every_kind_of_reading())
 
 
+@pytest.mark.parametrize("damage", [b"this is no database" * 999, None])
+def test_a_damaged_memory_stops_the_start_with_the_ways_out_and_is_left_as_it_is(
+    tmp_path: Path, damage: bytes | None
+) -> None:
+    """None: the file begins well, and a page of the tables in it is broken."""
+    file = tmp_path / "memory.db"
+    with Keeper(file) as keeper:
+        for number in range(2_000):
+            keeper.append("meter journal", number, "main", {"event": "exchange", "old": number})
+    before = damage or file.read_bytes()[:4096] + b"\xa5" * (file.stat().st_size - 4096)
+    file.write_bytes(before)
+    with pytest.raises(StoreAway) as told, Keeper(file) as keeper:
+        keeper.records("meter journal")
+    assert "memory.db is damaged" in str(told.value)
+    assert "greenwarden restore" in str(told.value)
+    assert "move it away" in str(told.value)
+    assert "disk has room" not in str(told.value)
+    assert file.read_bytes() == before
+
+
 def test_a_place_that_cannot_be_written_is_told_with_the_way_out(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(StoreAway, match="see that the disk has room"):

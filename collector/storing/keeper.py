@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from collector.storing.sqlite_file import SqliteFile
 
@@ -26,8 +26,15 @@ CREATE INDEX IF NOT EXISTS kept_by_key ON kept_records (list, key, at);
 class Keeper(SqliteFile):
     """Blobs by name and records by table in the SQLite file ``path``. May be used from several threads.
 
-    Raises StoreAway when the disk is full, gone or locked.
+    Raises StoreAway when the disk is full, gone or locked, Damaged when the file is broken. It is never put aside by
+    itself: it alone holds exchanged meters, answers and alerts, and whoever owns them decides what becomes of them.
     """
+
+    _way_out: ClassVar[str] = (
+        "it holds alerts, answers and the journal of exchanged meters, so nothing is begun without it: stop the "
+        "program and put a backup in place with greenwarden restore, or, to begin without all that, move it away "
+        "together with the files of its name that end in -wal and -shm"
+    )
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -94,6 +101,12 @@ class Keeper(SqliteFile):
                 (table, since, key),
             ).fetchall()
         return [json.loads(text) for (text,) in rows]
+
+    def newest(self) -> int:
+        """Number of the record appended last, to whatever table; 0 when there is none."""
+        with self._told():
+            (number,) = self._connection.execute("SELECT max(id) FROM kept_records").fetchone()
+        return int(number or 0)
 
     def newer(self, table: str, than: int = 0) -> list[tuple[int, dict[str, Any]]]:
         """Number and content of the records of ``table`` appended after number ``than``, in the order of appending."""

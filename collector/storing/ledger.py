@@ -7,17 +7,24 @@ it can be computed anew from the readings. One process writes, any number may re
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
 import numpy as np
 
+from building.errors import StoreAway
+from building.instants import to_iso
 from collector.intervals import SLOTS_A_DAY, SlotBook, Slots
-from collector.storing.sqlite_file import SqliteFile
+from collector.storing.schema import move_aside
+from collector.storing.sqlite_file import Damaged, SqliteFile
+
+log = logging.getLogger(__name__)
 
 LEDGER: Final = "intervals.db"
 VERSION: Final = 1
@@ -51,7 +58,12 @@ class Progress(NamedTuple):
 
 
 class Ledger(SqliteFile):
-    """The ledger in ``path``, made if need be; with ``read_only`` one that somebody else may be writing."""
+    """The ledger in ``path``, made if need be; with ``read_only`` one that somebody else may be writing.
+
+    Raises StoreAway, for a broken file Damaged.
+    """
+
+    _way_out: ClassVar[str] = "greenwarden run puts it aside when it starts and computes the intervals again"
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         super().__init__(path)
@@ -63,6 +75,43 @@ class Ledger(SqliteFile):
             else:
                 self._open(_TABLES, synchronous="NORMAL")
                 self._connection.execute(f"PRAGMA user_version = {VERSION}")
+
+    @classmethod
+    def mended(cls, path: Path, now: int) -> Ledger:
+        """The ledger in ``path``, looked through; a damaged one is put aside under a name with ``now`` (ms) and told.
+
+        For the running program alone. What is not in the new one is accounted again from the readings.
+        """
+        try:
+            ledger = cls(path)
+            try:
+                ledger._look_through()
+            except StoreAway:
+                ledger.close()
+                raise
+            return ledger
+        except Damaged as error:
+            aside = path.with_name(f"{path.name}.damaged-{to_iso(now, UTC):.19}Z".replace(":", ""))
+            try:
+                move_aside(path, aside)
+            except OSError as trouble:
+                raise StoreAway(
+                    f"{error}, which cannot be done now ({trouble}); see that data/ may be written"
+                ) from None
+            log.error(
+                "%s is damaged (%s); it is kept as %s and the intervals are computed again from the readings",
+                path.name, error.__cause__, aside.name,
+            )  # fmt: skip
+            return cls(path)
+
+    def _look_through(self) -> None:
+        """Raises Damaged when a page of the file is broken, which else shows only when it is asked for."""
+        with self._told():
+            (found,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise Damaged(f"{self._path.name} is damaged; {self._way_out}") from sqlite3.DatabaseError(
+                " ".join(found.split())
+            )
 
     # -- writing ------------------------------------------------------------------------------------------------------
 

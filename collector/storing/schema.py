@@ -57,12 +57,17 @@ def open_for_writing(path: Path, *, power_safe: bool) -> sqlite3.Connection:
         raise  # locked, full, not allowed: the file itself may be good
     except sqlite3.DatabaseError as error:
         aside = _free_name(path)
-        for suffix in ("", "-wal", "-shm"):
-            part = path.with_name(path.name + suffix)
-            if part.exists():
-                part.rename(aside.with_name(aside.name + suffix))
+        move_aside(path, aside)
         log.error("%s is damaged (%s); it is kept as %s and a new one is begun", path.name, error, aside.name)
         return _prepared(path, power_safe)
+
+
+def move_aside(path: Path, aside: Path) -> None:
+    """Give the SQLite file ``path``, with what lies beside it, the name ``aside``. Nobody may have it open."""
+    for suffix in ("", "-wal", "-shm"):
+        part = path.with_name(path.name + suffix)
+        if part.exists():
+            part.rename(aside.with_name(aside.name + suffix))
 
 
 def open_for_reading(path: Path, *, lean: bool = False) -> sqlite3.Connection:
