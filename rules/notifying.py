@@ -207,7 +207,8 @@ def _decoded(blob: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(blob, type=kind)
     except msgspec.MsgspecError as error:
-        raise InputError(f"what was kept of the messages cannot be read ({error}); delete data/memory.db") from None
+        way_out = "put a backup in place with greenwarden restore, or move data/memory.db away to begin without it"
+        raise InputError(f"what was kept of the messages cannot be read ({error}); {way_out}") from None
 
 
 def _told_of_fault(task: asyncio.Task[None]) -> None:

@@ -119,7 +119,7 @@ async def test_with_the_disk_full_people_are_told_all_the_same() -> None:
 async def test_what_was_kept_and_cannot_be_read_is_refused_with_the_way_out() -> None:
     keeper = MemoryKeeper()
     keeper.save("notify/book", b"no json")
-    with pytest.raises(InputError, match=r"delete data/memory\.db"):
+    with pytest.raises(InputError, match=r"greenwarden restore, or move data/memory\.db away"):
         notifier_of({}, keeper)
 
 
