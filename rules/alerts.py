@@ -126,7 +126,7 @@ class Alert(msgspec.Struct, frozen=True, eq=False, gc=False):
 
     @property
     def times(self) -> dict[str, str | None]:
-        """since, raised, ended as ISO 8601 with the site's offset"""
+        """When it began, was raised and ended, as ISO 8601 with the site's offset."""
         tz, ended = self.about.site.site.tz, self.ended
         return {
             "since": to_iso(self.since, tz),
