@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
@@ -218,13 +218,18 @@ def _parent_loops(document: Document) -> list[tuple[Where, str]]:
 def _bookings_backwards(document: Document) -> list[tuple[Where, str]]:
     site = document.content.get("site")
     zone = site.get("timezone") if isinstance(site, Mapping) else None
+    tz = ZoneInfo(zone if isinstance(zone, str) and zone in available_timezones() else "UTC")
     problems = []
     for where, item in document.entries("overtime"):
-        try:
-            tz = ZoneInfo(zone if isinstance(zone, str) else "UTC")
-            start, end = (from_iso(item[key], tz) for key in ("start", "end"))
-        except (KeyError, TypeError, ValueError, ZoneInfoNotFoundError):
-            continue  # told by the field
-        if end <= start:
+        start, end = (_instant(item.get(key), tz) for key in ("start", "end"))
+        if start is not None and end is not None and end <= start:
             problems.append(((*where, "end"), f"end: {shown(item['end'])} is not after start: {shown(item['start'])}"))
     return problems
+
+
+def _instant(said: object, tz: ZoneInfo) -> int | None:
+    """When ``said`` is, in milliseconds; None for what is no date and time, which its field tells."""
+    try:
+        return from_iso(said, tz) if isinstance(said, str) else None
+    except (ValueError, OverflowError):
+        return None

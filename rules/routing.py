@@ -299,6 +299,8 @@ def _sentence(loc: Where, item: Any) -> str:
     place = "".join(f", entry {part + 1}" if isinstance(part, int) else f".{part}" for part in ("routes", *loc))[1:]
     if item["type"] == "extra_forbidden":
         return f"{place.rpartition('.')[0]}: unknown key {shown(loc[-1])}; accepted are {', '.join(_accepted(loc))}"
+    if item["type"] == "missing":
+        return f"{place.rpartition('.')[0]}: the key {loc[-1]!r} is missing"
     item["loc"] = ()  # the place is told here
     said = schema_sentence(RoutesPage, item)
     return f"{place}: {said}"

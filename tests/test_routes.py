@@ -121,6 +121,8 @@ PEOPLE = "  people: {group: {channel: group}}\n"
         (PEOPLE + "  alerts: [{tell: group, repeat: often}]", "is not a duration such as"),
         (PEOPLE + "  alerts: [{steps: [{tell: group, after: later}]}]", "is not a duration such as"),
         (PEOPLE + "  wait: 5", "is not a duration such as"),
+        ("  people: {x: {}}", "routes.people.x: the key 'channel' is missing"),
+        (PEOPLE + "  digests: [{at: '08:00', tell: group}]", "routes.digests, entry 1: the key 'list' is missing"),
         (PEOPLE + "  digests: [{list: weekly, at: '08:00', tell: group}]", "'last_night' or 'still_on'"),
         (PEOPLE + "  digests: [{list: still_on, at: dawn, tell: group}]", "is no time of day such as 08:30"),
         (PEOPLE + "  page: {url: 'green.example'}", "is no address; write https://host/path"),

@@ -55,6 +55,11 @@ def test_presence_calendar_zone_and_other_devices_take_part() -> None:
     assert not found("when: on and zone.active_power > 600, kind: light, after: 1m", lamp, plug)
 
 
+def test_a_room_whose_name_is_a_number_need_not_stand_in_quotes() -> None:
+    lamp = steady("lamp", {"on": 1.0}, 0, 20)
+    assert [f.at for f in found("when: on, kind: light, zones: [301], after: 5m", lamp)] == [START + 5 * MINUTE]
+
+
 def test_what_is_not_known_neither_raises_nor_resolves() -> None:
     assert not found("when: on and plug.active_power < 400, kind: light, after: 1m", steady("lamp", {"on": 1.0}, 0, 20))
 

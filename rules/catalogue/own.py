@@ -46,15 +46,16 @@ def is_own(given: object) -> bool:
 
 def may_tell(device: Mapping[str, Any], quantity: str) -> bool:
     """Whether a device, as written in the file, may tell ``quantity``."""
-    listed = device.get("quantities") or TELLS.get(str(device.get("kind")), ())
-    return quantity == "online" or quantity in listed
+    listed = device.get("quantities")
+    told = listed if listed and isinstance(listed, tuple) else TELLS.get(str(device.get("kind")), ())
+    return quantity == "online" or quantity in told
 
 
 def build(name: str, given: Mapping[str, Any]) -> Rule:
     """The rule of a section that has passed ``check``."""
     term = parse(given["when"])
     text = _text(given.get("text"), name)
-    kind, devices, zones = given.get("kind"), given.get("devices"), given.get("zones")
+    kind, devices, zones = given.get("kind"), _listed(given, "devices"), _listed(given, "zones")
     severity: Literal["info", "warning", "critical"] = given.get("severity", "warning")
     advice = _sentence(_text(given.get("advice"), ""))
 
@@ -116,11 +117,19 @@ def _text(given: object, default: str) -> Text:
     return Text(str(given), str(given)) if given else Text(default, default)
 
 
-def _matches(ident: str, kind: str, zone: str | None, wanted: object, devices: Any, zones: Any) -> bool:
+def _listed(given: Mapping[str, Any], key: str) -> frozenset[str] | None:
+    """The ids under ``key``, for which a number such as 301 is as good as text; None where any will do."""
+    listed = given.get(key)
+    return frozenset(map(str, listed)) if isinstance(listed, tuple) else None
+
+
+def _matches(
+    ident: str, kind: str, zone: object, wanted: object, devices: frozenset[str] | None, zones: frozenset[str] | None
+) -> bool:
     return (
         (wanted is None or kind == wanted)
         and (devices is None or ident in devices)
-        and (zones is None or (zone or "") in zones)
+        and (zones is None or (zone is not None and str(zone) in zones))
     )
 
 
@@ -187,9 +196,15 @@ def _check_names(
     chosen = [
         page
         for ident, page in devices.items()
-        if _matches(ident, str(page.get("kind")), page.get("zone"), given.get("kind"), given.get("devices"),
-                    given.get("zones"))
-    ]  # fmt: skip
+        if _matches(
+            ident,
+            str(page.get("kind")),
+            page.get("zone"),
+            given.get("kind"),
+            _listed(given, "devices"),
+            _listed(given, "zones"),
+        )
+    ]
     own = [n.quantity for n in names(term) if n.owner == ""]
     for name in names(term):
         if name.owner == "" and not any(may_tell(page, name.quantity) for page in chosen):
