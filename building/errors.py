@@ -16,7 +16,7 @@ GreenwardenError
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 _LONGEST_SHOWN: Final = 80
@@ -38,6 +38,11 @@ def shown(value: object) -> str:
     if isinstance(value, int) and value.bit_length() > 4 * _LONGEST_SHOWN:
         return "a very large number"  # Python refuses to spell out thousands of digits
     return repr(value)
+
+
+def listed(names: Iterable[str]) -> str:
+    """Ids or keys as they may stand one after another in a sentence: each cut to what it can bear."""
+    return ", ".join(name if len(name) <= _LONGEST_SHOWN else name[:_LONGEST_SHOWN] + "…" for name in names)
 
 
 class GreenwardenError(Exception):

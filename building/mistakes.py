@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from building.document import Document, Where
 from building.endpoints import SCHEMES, parse_endpoint
-from building.errors import shown
+from building.errors import listed, shown
 from building.instants import from_iso
 from building.quantities import QUANTITIES
 
@@ -136,7 +136,7 @@ def _choices(name: str, section: str, names: frozenset[str]) -> str:
     near = difflib.get_close_matches(name[:60], sorted(names), 3)
     shortlist = sorted(near) or sorted(names)[:12]
     rest = len(names) - len(shortlist)
-    return f"known are {', '.join(shortlist)}" + (f" and {rest} more" if rest else "")
+    return f"known are {listed(shortlist)}" + (f" and {rest} more" if rest else "")
 
 
 def _device_problems(

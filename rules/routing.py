@@ -17,7 +17,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from building.document import Document, Where
 from building.durations import Duration, Period
-from building.errors import shown
+from building.errors import listed, shown
 from building.fields import SecretField
 from building.hours import WorkingHours
 from building.mistakes import schema_sentence
@@ -296,7 +296,9 @@ _TRIED: Final = re.compile(r"\[|^(str|int|literal|tuple)$")
 
 
 def _sentence(loc: Where, item: Any) -> str:
-    place = "".join(f", entry {part + 1}" if isinstance(part, int) else f".{part}" for part in ("routes", *loc))[1:]
+    place = "".join(
+        f", entry {part + 1}" if isinstance(part, int) else f".{listed([str(part)])}" for part in ("routes", *loc)
+    )[1:]
     if item["type"] == "extra_forbidden":
         return f"{place.rpartition('.')[0]}: unknown key {shown(loc[-1])}; accepted are {', '.join(_accepted(loc))}"
     if item["type"] == "missing":
@@ -323,7 +325,7 @@ def _mistakes(document: Document, page: RoutesPage) -> Iterable[tuple[Where, str
         if person.channel not in channels:
             yield (
                 ("routes", "people", name, "channel"),
-                f"routes.people.{name}: channel {shown(person.channel)} does not exist; {_known(channels)}",
+                f"routes.people.{listed([name])}: channel {shown(person.channel)} does not exist; {_known(channels)}",
             )
     for where, names in _told(page):
         for name in names:
@@ -371,4 +373,4 @@ def _route_mistakes(document: Document, where: Where, route: RoutePage) -> Itera
 
 def _known(names: Iterable[str]) -> str:
     shortlist = list(names)[:24]
-    return f"known are {', '.join(shortlist)}" if shortlist else "there are none"
+    return f"known are {listed(shortlist)}" if shortlist else "there are none"

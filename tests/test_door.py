@@ -159,3 +159,4 @@ def test_a_whole_file_with_anything_at_any_place_is_accepted_or_told(
         assert problem.startswith("odd.yaml:"), problem
         assert "\n" not in problem, problem
         assert "hunter2" not in problem, problem
+        assert "x" * 300 not in problem, "a value out of the file is cut to what a sentence can bear"

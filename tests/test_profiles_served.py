@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from building.clock import SystemClock
+from building.clock import FastClock
 from building.site import Site
 from collector.asking import read_once
 from collector.profiles import load_profile, profile_names
 from collector.suspecting import suspicion
 from simulators.service import Simulation
+from tests.site_parts import local
 
 PAGES = {name: load_profile(name) for name in profile_names()}
 ASKED = [name for name, page in PAGES.items() if page.protocol != "mqtt" and page.kinds != ("gas",)]
@@ -26,6 +27,8 @@ ORDINARY = {
 }  # fmt: skip
 """At midnight in an empty building with one device."""
 
+MIDNIGHT = local("2026-07-02 00:00")
+
 
 async def said(name: str) -> tuple[dict[str, Any], dict[str, str]]:
     page = PAGES[name]
@@ -35,7 +38,7 @@ async def said(name: str) -> tuple[dict[str, Any], dict[str, str]]:
     site = Site.model_validate(
         {"version": 1, "links": (LINKS[page.protocol],), "zones": ({"id": "z"},), "devices": ({**device, "zone": "z"},)}
     )
-    clock = SystemClock()
+    clock = FastClock(MIDNIGHT, 1.0)
     async with Simulation(site, clock, seed=1) as served:
         answer = await read_once(site, "d", clock, endpoints=served.endpoints)
     return dict(answer.reading.values), {name: flaw.reason for name, flaw in answer.reading.quality.flaws.items()}

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from building.document import Document, Where, read_document
-from building.errors import ConfigError
+from building.errors import ConfigError, listed, shown
 from building.quantities import QUANTITIES, Nature
 from building.site import Device, Kind
 from collector.units import convertible, units_of
@@ -192,7 +192,7 @@ def load_profile(name: str, folder: Path | None = None) -> Profile:
     if name not in profile_names(folder):
         near = difflib.get_close_matches(name[:60], profile_names(folder), 3)
         meant = f"did you mean {' or '.join(near)}? " if near else ""
-        raise ConfigError(f"there is no profile '{name}'; {meant}all are listed in docs/meters.md")
+        raise ConfigError(f"there is no profile {shown(name)}; {meant}all are listed in docs/meters.md")
     own = folder / f"{name}.yaml" if folder is not None else None
     return _load(own if own is not None and own.is_file() else FOLDER / f"{name}.yaml")
 
@@ -220,9 +220,9 @@ def _problem(document: Document, item: Any) -> str:
     sentences = {
         "extra_forbidden": f"unknown key '{key}'",
         "missing": f"the key '{key}' is missing",
-        "literal_error": f"{key}: {value!r} is not accepted; write one of {item.get('ctx', {}).get('expected')}",
+        "literal_error": f"{key}: {shown(value)} is not accepted; write one of {item.get('ctx', {}).get('expected')}",
     }
-    return document.problem(where, sentences.get(item["type"], f"{key}: {value!r}: {item['msg'].lower()}"))
+    return document.problem(where, sentences.get(item["type"], f"{key}: {shown(value)}: {item['msg'].lower()}"))
 
 
 def _mistakes(profile: Profile) -> Iterator[tuple[Where, str]]:
@@ -331,7 +331,8 @@ def _device_mistakes(
             f"the profile '{name}' needs a link with {profile.protocol}:, '{link.get('id')}' has none",
         )
     if profile.kinds and item.get("kind") not in profile.kinds:
-        yield (*where, "kind"), f"the profile '{name}' is for {', '.join(profile.kinds)}, not for {item.get('kind')}"
+        kinds, kind = ", ".join(profile.kinds), listed([str(item.get("kind"))])
+        yield (*where, "kind"), f"the profile '{name}' is for {kinds}, not for {kind}"
     units = [row.unit for row in profile.registers] + [p.unit for topic in profile.topics for p in topic.values]
     if "pulse" in units and item.get("litres_per_pulse") is None:
         yield where, f"the profile '{name}' counts pulses; add litres_per_pulse: as on the meter's plate"

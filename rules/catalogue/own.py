@@ -18,6 +18,7 @@ from typing import Any, Final, Literal, get_args
 
 from building.document import Where
 from building.durations import parse_duration
+from building.errors import shown
 from building.quantities import QUANTITIES
 from building.site import DAY, Device, Kind, Site
 from rules.bench import Bench
@@ -154,7 +155,7 @@ def check(
     """Mistakes in one rule of the site's own, each with its place."""
     for key in given:
         if key not in KEYS:
-            yield (*where, key), f"unknown key '{key}'; accepted are {', '.join(KEYS)}"
+            yield (*where, key), f"unknown key {shown(key)}; accepted are {', '.join(KEYS)}"
     yield from _check_simple(where, given)
     for key, known in (("zones", zones), ("devices", set(devices)), ("except", zones | set(devices))):
         listed = given.get(key)
@@ -162,7 +163,7 @@ def check(
             yield (*where, key), f"{key}: expected a list [ ]"
         for number, one in enumerate(listed if isinstance(listed, tuple) else ()):
             if str(one) not in known:
-                yield (*where, key, number), f"{key}: '{one}' does not exist"
+                yield (*where, key, number), f"{key}: {shown(one)} does not exist"
     try:
         term = parse(given["when"]) if isinstance(given["when"], str) else None
     except ValueError as error:
@@ -182,11 +183,11 @@ def _check_simple(where: Where, given: Mapping[str, Any]) -> Iterable[tuple[Wher
             except ValueError as error:
                 yield (*where, key), f"{key}: {error}"
     if given.get("severity", "warning") not in _SEVERITIES:
-        yield (*where, "severity"), f"severity: {given['severity']!r} is none of {', '.join(_SEVERITIES)}"
+        yield (*where, "severity"), f"severity: {shown(given['severity'])} is none of {', '.join(_SEVERITIES)}"
     if given.get("kind") is not None and given["kind"] not in get_args(Kind):
-        yield (*where, "kind"), f"kind: {given['kind']!r} is none of {', '.join(get_args(Kind))}"
+        yield (*where, "kind"), f"kind: {shown(given['kind'])} is none of {', '.join(get_args(Kind))}"
     if not isinstance(given.get("enabled", True), bool):
-        yield (*where, "enabled"), f"enabled: {given['enabled']!r} is not true or false"
+        yield (*where, "enabled"), f"enabled: {shown(given['enabled'])} is not true or false"
 
 
 def _check_names(

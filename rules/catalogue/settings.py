@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from building.document import Document, Where
 from building.durations import format_duration, parse_duration
+from building.errors import listed, shown
 from building.site import Device, Site
 from rules.catalogue import own
 from rules.catalogue.contents import CATALOGUE
@@ -69,13 +70,14 @@ def _number(parameter: Parameter, value: object) -> float:
     """``value`` in the parameter's unit. Raises ValueError with what is accepted."""
     if parameter.unit == "ms":
         number: float = parse_duration(value)
-        shown = f"{format_duration(parameter.low)} to {format_duration(parameter.high)}"
+        accepted = f"{format_duration(parameter.low)} to {format_duration(parameter.high)}"
     elif isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"{value!r} is not a number in {parameter.unit}")
+        raise ValueError(f"{shown(value)} is not a number in {parameter.unit}")
     else:
-        number, shown = value, f"{parameter.low:g} to {parameter.high:g} {parameter.unit}"
+        number, accepted = value, f"{parameter.low:g} to {parameter.high:g} {parameter.unit}"
     if not parameter.low <= number <= parameter.high:
-        raise ValueError(f"{value} is out of range; accepted are {shown}")
+        said = value if isinstance(value, str) else shown(value)
+        raise ValueError(f"{said} is out of range; accepted are {accepted}")
     return number
 
 
@@ -97,7 +99,7 @@ def check_rules(document: Document) -> Iterable[tuple[Where, str]]:
                 yield from own.check(where, given, zones, devices)
             else:
                 known = ", ".join(CATALOGUE)
-                yield where, f"unknown rule '{name}'; known are {known}; a rule of your own needs when:"
+                yield where, f"unknown rule {shown(name)}; known are {known}; a rule of your own needs when:"
         elif given is not None and not isinstance(given, Mapping):
             yield where, f"{name}: expected keys {{ }} such as {_accepted(rule)}"
         elif given is not None:
@@ -113,7 +115,7 @@ def _check_rule(
 ) -> Iterable[tuple[Where, str]]:
     yield from _check_numbers(where, rule, {k: v for k, v in given.items() if k not in _OWN_KEYS}, {})
     if not isinstance(given.get("enabled", True), bool):
-        yield (*where, "enabled"), f"enabled: {given['enabled']!r} is not true or false"
+        yield (*where, "enabled"), f"enabled: {shown(given['enabled'])} is not true or false"
     own = given.get("zones")
     if own is not None and not isinstance(own, Mapping):
         yield (*where, "zones"), 'zones: expected zones with their numbers, such as {"301": {after: 45m}}'
@@ -126,14 +128,14 @@ def _check_rule(
         return
     for number, place in enumerate(excepted or ()):
         if str(place) not in places:
-            yield (*where, "except", number), f"except: there is no zone and no device '{place}'"
+            yield (*where, "except", number), f"except: there is no zone and no device {shown(place)}"
 
 
 def _check_zone(
     where: Where, rule: Rule, zone: str, numbers: object, given: Mapping[str, Any], zones: set[str]
 ) -> Iterable[tuple[Where, str]]:
     if zone not in zones:
-        yield where, f"zone '{zone}' does not exist; known are {', '.join(sorted(zones)[:12]) or 'none'}"
+        yield where, f"zone {shown(zone)} does not exist; known are {listed(sorted(zones)[:12]) or 'none'}"
     if numbers is not None and not isinstance(numbers, Mapping):
         yield where, f"expected keys {{ }} such as {', '.join(parameter.name for parameter in rule.parameters)}"
     elif numbers is not None:
@@ -151,7 +153,7 @@ def _check_numbers(
             parameter = rule.parameter(key)
             if parameter is None:
                 if source is given:
-                    yield (*where, key), f"unknown key '{key}'; accepted are {_accepted(rule)}"
+                    yield (*where, key), f"unknown key {shown(key)}; accepted are {_accepted(rule)}"
                 continue
             if value is None:
                 continue

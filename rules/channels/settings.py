@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from building.document import Document, Where
 from building.endpoints import parse_endpoint
-from building.errors import shown
+from building.errors import listed, shown
 from building.fields import SecretField
 from building.mistakes import schema_sentence
 from rules.channels.posting import check_url
@@ -184,13 +184,13 @@ def check_channels(document: Document) -> Iterable[tuple[Where, str]]:
         kind = content.get("type") if isinstance(content, Mapping) else None
         page = PAGES.get(kind) if isinstance(kind, str) else None
         if page is None:
-            yield (*where, "type"), f"channel {name!r}: type must be one of {', '.join(PAGES)}"
+            yield (*where, "type"), f"channel {shown(name)}: type must be one of {', '.join(PAGES)}"
             continue
         try:
             page.model_validate(content)
         except ValidationError as error:
             for item in error.errors():
-                yield (*where, *item["loc"]), f"channel {name!r}: {_sentence(page, item)}"
+                yield (*where, *item["loc"]), f"channel {shown(name)}: {_sentence(page, item)}"
         fallback = content.get("fallback")
         if isinstance(fallback, str):
             yield from _fallback(channels, name, fallback)
@@ -199,8 +199,8 @@ def check_channels(document: Document) -> Iterable[tuple[Where, str]]:
 def _fallback(channels: Mapping[str, Any], name: str, fallback: str) -> Iterable[tuple[Where, str]]:
     where: Where = ("channels", name, "fallback")
     if fallback not in channels:
-        known = ", ".join(other for other in channels if other != name) or "no other"
-        yield where, f"channel {name!r}: fallback {shown(fallback)} does not exist; known are {known}"
+        known = listed(other for other in channels if other != name) or "no other"
+        yield where, f"channel {shown(name)}: fallback {shown(fallback)} does not exist; known are {known}"
         return
     seen, here = {name}, fallback
     while here not in seen:
@@ -210,7 +210,7 @@ def _fallback(channels: Mapping[str, Any], name: str, fallback: str) -> Iterable
             return
         here = after
     if here == name:
-        yield where, f"channel {name!r}: the fallbacks run in a circle; let the last one have none"
+        yield where, f"channel {shown(name)}: the fallbacks run in a circle; let the last one have none"
 
 
 def _sentence(page: type[Common], item: Any) -> str:
