@@ -1,6 +1,7 @@
 # Greenwarden's tasks. Needed beforehand: Python 3.11 or newer, make, and a way to a Python package index.
 #   make demo    see the whole of it at work, in about three minutes
 #   make test    install the servers that the tests talk to (as root), then check and test everything
+#   make hunt    run the random tests again and again, with new examples each time (ROUNDS=10)
 #   make check   style, types, and the lock in step with pyproject.toml
 #   make lock    choose versions anew from pyproject.toml
 # PYTHON=/path/to/python3 chooses the interpreter that .venv is made with.
@@ -10,8 +11,9 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 PIP := $(PY) -m pip --disable-pip-version-check
 ARGS ?=
+ROUNDS ?= 10
 
-.PHONY: demo test check lock install
+.PHONY: demo test hunt check lock install
 
 demo: $(STAMP)
 	@$(PY) -m greenwarden demo $(ARGS)
@@ -20,6 +22,10 @@ test: $(STAMP)
 	@.ci/real-parts
 	@$(MAKE) --no-print-directory check
 	$(PY) -m pytest -n auto --dist loadgroup $(ARGS)
+
+hunt: $(STAMP)
+	@for round in $$(seq $(ROUNDS)); do echo "round $$round of $(ROUNDS)"; \
+	env -u CI $(PY) -m pytest -q -n auto -m hypothesis $(ARGS) || exit 1; done
 
 check: $(STAMP)
 	$(VENV)/bin/ruff check .

@@ -14,7 +14,14 @@ from building.clock import ManualClock
 from tests.parts import HttpSink, Influxd, Mosquitto, VictoriaMetrics
 
 # Machines under load are slow now and then; that is no fault of the code, so no deadline per example.
-settings.register_profile("greenwarden", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# In CI every change is judged on the same examples (Hypothesis' own rule there); `make hunt` looks for new ones.
+settings.register_profile(
+    "greenwarden",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=bool(os.environ.get("CI")),
+    print_blob=True,
+)
 settings.load_profile("greenwarden")
 
 os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost,::1"
