@@ -266,7 +266,9 @@ async def test_what_was_refused_can_be_sent_again(
         assert elsewhere.reasons() == {"not today": len(every_kind_of_reading()) + 2}
         store.fault = None
         assert elsewhere.send_again() > 0
-        await eventually(lambda: len(store.stored) == len(every_kind_of_reading()) and store.points, "all of it")
+        await eventually(
+            lambda: len(store.stored) == len(every_kind_of_reading()) and store.points and store.alerts, "all of it"
+        )
         await storing.settled()
     assert sorted(store.stored) == sorted(every_kind_of_reading())
     assert (store.alerts, store.points) == ([alert()], [point])
