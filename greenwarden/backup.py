@@ -33,14 +33,17 @@ def backup(folder: Path, target: Path) -> int:
         raise InputError(f"{folder}: there is no data folder; has the program run yet?")
     if target.resolve().is_relative_to(folder.resolve()):
         raise InputError(f"{target} lies in the data folder, and would contain itself; write it somewhere else")
+    if target.is_dir() or not target.name:
+        raise InputError(f"{target} is a folder; name the file to write, such as {target / 'greenwarden.tar.gz'}")
     half = target.with_name(f".{target.name}.half")
     try:
         with tempfile.TemporaryDirectory(dir=target.parent) as space, tarfile.open(half, "w:gz") as archive:
             files = _pack(folder, Path(space), archive)
         half.replace(target)
     except (OSError, sqlite3.Error) as error:
-        half.unlink(missing_ok=True)
         raise InputError(f"{target}: the backup could not be written ({error}); see that the disk has room") from None
+    finally:
+        half.unlink(missing_ok=True)
     return files
 
 
@@ -60,14 +63,27 @@ def _pack(folder: Path, space: Path, archive: tarfile.TarFile) -> int:
         if path.suffix == ".db":
             source = space / "copy.db"
             source.unlink(missing_ok=True)
-            with closing(sqlite3.connect(path)) as live, closing(sqlite3.connect(source)) as copy:
-                live.backup(copy)
+            _copy(path, source)
         try:
             archive.add(source, arcname=f"data/{name.as_posix()}", recursive=False)
         except FileNotFoundError:
             continue  # a segment of the queue that was delivered and deleted meanwhile
         files += 1
     return files
+
+
+def _copy(path: Path, to: Path) -> None:
+    """One SQLite file as it is now. Raises InputError where it is damaged, sqlite3.Error and OSError else."""
+    try:
+        with closing(sqlite3.connect(path)) as live, closing(sqlite3.connect(to)) as copy:
+            live.backup(copy)
+    except sqlite3.OperationalError:
+        raise  # no room, no right to read
+    except sqlite3.DatabaseError as error:
+        raise InputError(
+            f"{path} is damaged ({error}), and a backup of it would be no backup; start the program again, which says "
+            "what to do about it, and then take the backup"
+        ) from None
 
 
 def restore(source: Path, folder: Path) -> Path | None:

@@ -135,3 +135,22 @@ def test_a_data_folder_that_cannot_be_moved_is_told_with_the_way_out(data: Path,
 
 def _busy(*_: object) -> None:
     raise OSError(16, "Device or resource busy")  # what a mount point answers
+
+
+@pytest.mark.parametrize("target", [Path(), Path("/"), Path("..")])
+def test_a_folder_in_place_of_the_file_to_write_is_told(target: Path, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    with pytest.raises(InputError, match="is a folder; name the file to write"):
+        backup(tmp_path / "data", target)
+
+
+def test_a_damaged_file_is_named_and_nothing_is_left_of_the_backup_begun(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    with Keeper(folder / "memory.db") as keeper:
+        keeper.save("rules", random.Random(1).randbytes(50_000))
+    whole = (folder / "memory.db").read_bytes()
+    (folder / "memory.db").write_bytes(b"not a database at all" + whole[21:])
+    with pytest.raises(InputError, match=r"memory\.db is damaged .* start the program again"):
+        backup(folder, tmp_path / "b.tar.gz")
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
