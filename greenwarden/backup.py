@@ -138,7 +138,8 @@ def _unpack(source: Path, folder: Path) -> None:
                 member.name = str(PurePosixPath(*name.parts[1:]))
                 archive.extract(member, folder, filter="data")
             _read_to_the_end(archive)
-    except (OSError, tarfile.TarError, EOFError, zlib.error) as error:
+    except (OSError, tarfile.TarError, EOFError, zlib.error, ValueError, OverflowError) as error:
+        # A damaged head may hold a time or a number that nothing can be: no tar error, but no backup either.
         raise InputError(f"{source}: cannot be read as a backup ({error})") from None
 
 

@@ -154,3 +154,14 @@ def test_a_damaged_file_is_named_and_nothing_is_left_of_the_backup_begun(tmp_pat
     with pytest.raises(InputError, match=r"memory\.db is damaged .* start the program again"):
         backup(folder, tmp_path / "b.tar.gz")
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_a_backup_whose_heads_hold_a_time_that_cannot_be_is_refused(data: Path, tmp_path: Path) -> None:
+    backup(data, tmp_path / "b.tar.gz")
+    with tarfile.open(tmp_path / "b.tar.gz") as good, tarfile.open(tmp_path / "odd.tar.gz", "w:gz") as odd:
+        for member in good:
+            content = good.extractfile(member)
+            member.mtime = 2**62
+            odd.addfile(member, content)
+    with pytest.raises(InputError, match="cannot be read as a backup"):
+        restore(tmp_path / "odd.tar.gz", tmp_path / "elsewhere")
