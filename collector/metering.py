@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Final
 
@@ -15,6 +15,9 @@ from collector.units import conversion
 
 FIELD_OF: Final[Mapping[str, str]] = {"water": "volume", "gas": "gas", "heat": "heat", "fuel": "fuel"}
 """Kind -> field of an interval; all other kinds use electricity: ``energy``."""
+
+_CIRCUIT_OF: Final[Mapping[str, str]] = {"light": "lighting", "aircon": "aircon"}
+"""Kind of what uses electricity -> circuit of the meter in its room that measures it."""
 
 _PLAUSIBLE_KW: Final[Mapping[str, float]] = {
     "plug": 8,
@@ -105,15 +108,16 @@ def places_of(site: Site) -> dict[Place, list[Device]]:
     The site is what its main meters say where it has any; a circuit called main is that, and no circuit of its own.
     """
     metered = [device for device in site.devices if device.kind != "sensor"]
+    above = _aboves(site)
     places: dict[Place, list[Device]] = {("device", device.id): [device] for device in metered}
     for device in metered:
         for scope in ("zone", "department", "circuit"):
             ident = _ident(site, device, scope)
-            if ident is not None and not _behind(site, device, partial(_belongs, site, scope, ident)):
+            if ident is not None and not _behind(above, device, partial(_belongs, site, scope, ident)):
                 places.setdefault((scope, ident), []).append(device)
     for field in {field_of(device) for device in metered}:
         of_field = [device for device in metered if field_of(device) == field]
-        tops = [device for device in of_field if not _behind(site, device, lambda _: True)]
+        tops = [device for device in of_field if not _behind(above, device, lambda _: True)]
         mains = [device for device in tops if device.circuit == "main"]
         places.setdefault(("site", ""), []).extend(mains or tops)
     return places
@@ -138,14 +142,36 @@ def _belongs(site: Site, scope: str, ident: str, device: Device) -> bool:
     return _ident(site, device, scope) == ident
 
 
-def _behind(site: Site, device: Device, counts: Callable[[Device], bool]) -> bool:
+def _aboves(site: Site) -> dict[str, Device]:
+    """The meter directly above each device that has one: its parent; for a lamp or air conditioner, whose use is often
+    estimated, the meter of that circuit in its room, where no parent says that it hangs elsewhere."""
+    above = {
+        one.id: site.device[one.parent] for one in site.devices if one.parent is not None and one.parent in site.device
+    }
+    rooms: dict[tuple[str | None, str | None], Device] = {}
+    for device in site.devices:
+        plain = all(one.kind not in _CIRCUIT_OF for one in _chain(above, device))
+        if device.kind == "electricity" and device.zone is not None and plain:
+            rooms.setdefault((device.zone, device.circuit), device)
+    found = dict(above)
+    for device in (one for one in site.devices if one.kind in _CIRCUIT_OF):
+        meter = rooms.get((device.zone, _CIRCUIT_OF[device.kind]))
+        if meter is not None and (device.id not in above or above[device.id] in _chain(above, meter)):
+            found[device.id] = meter
+    return found
+
+
+def _chain(above: Mapping[str, Device], device: Device) -> Iterator[Device]:
+    """What is above ``device``, the nearest first."""
+    found = above.get(device.id)
+    while found is not None:
+        yield found
+        found = above.get(found.id)
+
+
+def _behind(above: Mapping[str, Device], device: Device, counts: Callable[[Device], bool]) -> bool:
     """Whether a meter of the same medium above ``device`` counts for the same place."""
-    above = site.device.get(device.parent or "")
-    while above is not None:
-        if field_of(above) == field_of(device) and counts(above):
-            return True
-        above = site.device.get(above.parent or "")
-    return False
+    return any(field_of(one) == field_of(device) and counts(one) for one in _chain(above, device))
 
 
 def tags_of(site: Site, place: Place) -> dict[str, str]:

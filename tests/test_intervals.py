@@ -307,6 +307,42 @@ def test_places_sum_their_meters_and_nothing_counts_twice(books: Callable[..., B
     assert json.dumps(lamp, sort_keys=True) in tags
 
 
+@pytest.mark.parametrize("parent", [None, "main"])
+def test_an_air_conditioner_is_not_counted_beside_the_meter_that_measures_it(
+    books: Callable[..., Books], parent: str | None
+) -> None:
+    """Its use is estimated by the power on its plate; the meter of its room says what it really drew."""
+    one = books(
+        METER,
+        Device(id="ac", kind="aircon", zone="301", parent=parent, rated_power=2000, every="10m"),
+        Device(id="power-ac", kind="electricity", circuit="aircon", zone="301", parent="main", every="10m"),
+        Device(id="lamp", kind="light", zone="302", parent=parent, rated_power=100, every="10m"),
+        Device(id="plug", kind="plug", zone="302", every="10m"),
+        Device(id="meter", kind="electricity", zone="302", every="10m"),  # of no circuit: nothing is behind it
+    )
+    one.feed("power-ac", steady(START, START + DAY, 10 * MINUTE, 0.5))
+    for device, rate in (("plug", 0.01), ("meter", 0.1)):
+        one.feed(device, steady(START, START + DAY, 10 * MINUTE, rate))
+    for device in ("ac", "lamp"):
+        one.feed(device, [(at, 1.0) for at in range(START, START + DAY + 1, 10 * MINUTE)], "on")
+    one.run(START + DAY)
+    (room,), (other,), (whole,), (alone,) = (
+        one.ask("1d", START, START + DAY, scope, ident)
+        for scope, ident in (("zone", "301"), ("zone", "302"), ("department", "finance"), ("device", "ac"))
+    )
+    assert (room.values["energy"], room.state) == (pytest.approx(12.0), State.MEASURED)
+    assert whole.values["energy"] == pytest.approx(12.0)
+    assert (alone.values["energy"], alone.state) == (pytest.approx(48.0), State.ESTIMATED)
+    # No meter serves the lamp: it counts beside the two others.
+    assert (other.values["energy"], other.state) == (pytest.approx(2.4 + 0.24 + 2.4), State.ESTIMATED)
+
+
+def test_a_meter_that_hangs_under_an_air_conditioner_is_no_meter_above_it() -> None:
+    ac = Device(id="ac", kind="aircon", zone="301")
+    under = Device(id="under", kind="electricity", circuit="aircon", zone="301", parent="ac")
+    assert places_of(office(ac, under))["zone", "301"] == [ac]
+
+
 # -- told by hand -----------------------------------------------------------------------------------------------------
 
 
