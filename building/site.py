@@ -166,7 +166,8 @@ class Tariffs(Frozen):
 class Factors(Frozen):
     """kg CO2 per kWh of the grid (national mean 2023: 0.5306) and kgce per kWh (GB/T 2589-2020: 0.1229).
 
-    ``heat_co2`` (per kWh), ``gas_co2`` and ``fuel_co2`` (per m3) depend on the supplier: unknown unless told.
+    ``heat_co2`` (per kWh), ``gas_co2`` and ``fuel_co2`` (per m3) depend on the supplier: unknown unless told. So are
+    ``heat_coal`` (kgce per kWh), ``gas_coal`` and ``fuel_coal`` (kgce per m3).
     """
 
     grid_co2: Annotated[float, Field(ge=0)] = 0.5306
@@ -174,6 +175,9 @@ class Factors(Frozen):
     gas_co2: Annotated[float, Field(ge=0)] | None = None
     fuel_co2: Annotated[float, Field(ge=0)] | None = None
     standard_coal: Annotated[float, Field(ge=0)] = 0.1229
+    heat_coal: Annotated[float, Field(ge=0)] | None = None
+    gas_coal: Annotated[float, Field(ge=0)] | None = None
+    fuel_coal: Annotated[float, Field(ge=0)] | None = None
 
 
 class Overtime(Frozen):

@@ -150,7 +150,8 @@ def amounts_of(slots: Slots, start: int, bounds: Sequence[int], until: int, shor
 
 class Interval(NamedTuple):
     """What one place or device used in one interval. ``values``: energy, heat (kWh), volume, gas, fuel (m3), as far as
-    they apply and are known; ``cost`` and ``kgco2`` None where they are not known."""
+    they apply and are known; ``cost`` and ``kgco2`` None where they are not known. Shares are of the time, over all
+    meters: measured by counters, and covered by counters or estimates; what is left is missing."""
 
     scope: str
     tags: Mapping[str, str]
@@ -162,6 +163,7 @@ class Interval(NamedTuple):
     kgco2: float | None
     state: State
     share_measured: float
+    share_covered: float
 
 
 class Sum:
@@ -172,6 +174,7 @@ class Sum:
         self.booked: dict[str, NDArray[np.float64]] = {}
         self._known: dict[str, NDArray[np.bool_]] = {}
         self._share = np.zeros(count)
+        self._covered = np.zeros(count)
         self._meters = 0
         self.states = np.zeros(count, np.int64)
 
@@ -183,6 +186,7 @@ class Sum:
         self.booked[field] += amounts.booked
         self._known[field] |= amounts.covered > 0
         self._share += amounts.measured
+        self._covered += amounts.covered
         self._meters += 1
         self.states = np.maximum(self.states, amounts.states)
 
@@ -190,6 +194,11 @@ class Sum:
     def shares(self) -> NDArray[np.float64]:
         """Share of the time that is measured, over all meters."""
         return self._share / max(1, self._meters)
+
+    @property
+    def covered(self) -> NDArray[np.float64]:
+        """Share of the time that is measured or estimated, over all meters."""
+        return self._covered / max(1, self._meters)
 
     def values(self, number: int) -> dict[str, float]:
         """What is known of the ``number``-th interval."""

@@ -70,12 +70,13 @@ def _amounts(
 
 def _of_place(site: Site, place: Place, period: str, bounds: Sequence[int], total: Sum) -> Iterator[Interval]:
     tags = tags_of(site, place)
-    shares = total.shares
+    measured, covered = total.shares, total.covered
     for number, (begin, end) in enumerate(pairwise(bounds)):
         values = total.values(number)
         cost, kgco2 = _worth(site.site, values)
         state = State(int(total.states[number]))
-        yield Interval(place[0], tags, period, begin, end, values, cost, kgco2, state, round(float(shares[number]), 4))
+        shares = round(float(measured[number]), 4), round(float(covered[number]), 4)
+        yield Interval(place[0], tags, period, begin, end, values, cost, kgco2, state, *shares)
 
 
 def _worth(info: SiteInfo, values: Mapping[str, float]) -> tuple[float | None, float | None]:
@@ -86,6 +87,14 @@ def _worth(info: SiteInfo, values: Mapping[str, float]) -> tuple[float | None, f
     weights = {"energy": factors.grid_co2, "volume": 0.0, "heat": factors.heat_co2, "gas": factors.gas_co2}
     weights["fuel"] = factors.fuel_co2
     return _total(values, prices), _total(values, weights)
+
+
+def standard_coal(info: SiteInfo, values: Mapping[str, float]) -> float | None:
+    """kg of standard coal of what is known, by the site's factors; None where one is not told for one of the media."""
+    factors = info.factors
+    weights = {"energy": factors.standard_coal, "volume": 0.0, "heat": factors.heat_coal, "gas": factors.gas_coal}
+    weights["fuel"] = factors.fuel_coal
+    return _total(values, weights)
 
 
 def _total(values: Mapping[str, float], each: Mapping[str, float | None]) -> float | None:

@@ -243,6 +243,31 @@ def replay(
 
 @app.command()
 @guarded
+def report(
+    site: SiteOption = DEFAULT_SITE,
+    month: Annotated[str | None, typer.Option(help="A month such as 2026-06; the last whole one by default.")] = None,
+    start: Annotated[str | None, typer.Option("--from", help="Instead of a month: the first day, 2026-06-01.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="The first day left out; today by default.")] = None,
+    department: Annotated[str | None, typer.Option(help="Only this department, by its id.")] = None,
+    language: Annotated[str | None, typer.Option(help="zh or en; as the site says by default.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Write a page (.html) that a browser shows and prints.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Another data folder than the site's: of a rehearsal, or a backup.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """What was used and wasted in a month, what it cost, and how well it is known."""
+    from building.clock import SystemClock
+    from greenwarden.reporting import Asked, report_site
+
+    asked = Asked(month, start, end, department, language, out, data)
+    report_site(site, asked, SystemClock(), as_json_object=json)
+
+
+@app.command()
+@guarded
 def why(
     rule: Annotated[str, typer.Argument(help="A rule, e.g. lights_left_on.")],
     place: Annotated[str, typer.Argument(help="Id of a device or zone.", metavar="ZONE|DEVICE")],
@@ -620,13 +645,16 @@ def simulate(
     truth: Annotated[Path | None, typer.Option(help="Write what was really so into this folder.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw a day into this PNG.")] = None,
     port: Annotated[int, typer.Option(help="First port to listen on; 0 for any.", min=0, max=65000)] = 0,
+    keep: Annotated[
+        Path | None, typer.Option(help="With --direct: keep readings, intervals and alerts in this folder, for report.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """A simulated building with exactly the devices of the site file, on loopback, with faults on purpose."""
     from greenwarden.simulating import Wish
     from greenwarden.simulating import simulate as play
 
-    wish = Wish(site, days, faults, seed, start, direct, score, speed, truth, plot, port, json)
+    wish = Wish(site, days, faults, seed, start, direct, score, speed, truth, plot, port, json, keep)
     if not wait_for(play(wish)):
         raise typer.Exit(1)
 

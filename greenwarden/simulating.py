@@ -22,7 +22,7 @@ from building.site import Site
 from building.waiting import first_of
 from collector.storing.embedded import DATABASE
 from collector.storing.stored import StoredReadings
-from greenwarden import terminal
+from greenwarden import rehearsing, terminal
 from greenwarden.books import Books
 from greenwarden.door import open_site, sample_site
 from greenwarden.program import Program
@@ -62,6 +62,7 @@ class Wish:
     plot: Path | None = None
     port: int = 0
     as_json: bool = False
+    keep: Path | None = None
 
 
 @dataclass
@@ -81,6 +82,10 @@ class Played:
 async def simulate(wish: Wish) -> bool:
     """Do what the command line asks for; True when nothing was wrong or lost. Raises ConfigError, InputError."""
     site = open_site(_site_file(wish))
+    if wish.keep is not None:
+        if not wish.direct:
+            raise ConfigError("--keep is for readings that are made at once; write --direct too")
+        rehearsing.check_empty(wish.keep)
     if not (wish.direct or wish.score or wish.plot or wish.days):
         await _serve(site, wish)
         return True
@@ -143,6 +148,8 @@ def _direct(site: Site, wish: Wish, faults: Sequence[Fault], start: int, end: in
     columns = {key: Series(times, values) for key, (times, values) in sampled.columns.items()}
     del sampled
     alerts = replay(site, columns).alerts
+    if wish.keep is not None:
+        rehearsing.keep(wish.keep, site, columns, alerts, end)
     readings = {"due": due, "got": said, "wrong": 0, "lost": 0}
     return Played(building, alerts, readings, said, time.perf_counter() - began, [], keepers.picture)
 

@@ -84,6 +84,18 @@ async def test_intervals_and_journal_are_told_in_words_and_in_json(site: Path) -
     assert answer["intervals"][0]["cost"] == pytest.approx(3.0)
 
 
+async def test_what_the_program_has_accounted_is_reported(site: Path) -> None:
+    await account(site, steady(24), START + 24 * HOUR)
+    days = ("--from", "2026-07-01", "--to", "2026-07-02")
+    told = json.loads(ask("report", "-s", site, *days, "--json"))
+    energy, gas = told["media"]["energy"], told["media"]["gas"]
+    assert (energy["amount"], energy["cost"]) == (pytest.approx(144.0), pytest.approx(72.0))
+    assert (energy["share_measured"], energy["rest"]["base"]) == (1.0, pytest.approx(6.0))
+    assert (gas["amount"], gas["share_missing"]) == (None, 1.0)
+    assert (told["alerts"]["answers"]["raised"], told["accounted_until"]) == (0, "2026-07-02T00:00:00+08:00")
+    assert "Town hall: energy and water" in ask("report", "-s", site, *days)
+
+
 async def test_an_exchange_told_by_another_process_mends_the_intervals(site: Path) -> None:
     before, after = (
         steady(12),
