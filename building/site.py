@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from building.document import Document, Where, read_document
 from building.durations import Duration, Period
@@ -112,6 +112,16 @@ class Zone(Frozen):
         return self.name or self.id
 
 
+def _not_tiny(value: float) -> float:
+    if value < 0.0001:
+        raise ValueError(f"{value:g} is not accepted; write at least 0.0001")
+    return value
+
+
+Ratio = Annotated[float, Field(gt=0, le=1_000_000), AfterValidator(_not_tiny)]
+"""Of a transformer, or what a pulse weighs; wider than any there is, so that a slip of the pen is told."""
+
+
 class Device(Frozen):
     """A meter, plug, lamp, air conditioner or sensor. Without ``link`` it is fed by replay or by hand."""
 
@@ -135,10 +145,10 @@ class Device(Frozen):
     reports: Literal["period", "on_change"] = "period"
     max_age: Period = DAY
     quantities: tuple[str, ...] = ()  # what a device without profile tells
-    litres_per_pulse: Annotated[float, Field(gt=0)] | None = None
+    litres_per_pulse: Ratio | None = None
     rated_power: Annotated[float, Field(gt=0)] | None = None  # W
-    ct_ratio: Annotated[float, Field(gt=0)] = 1.0
-    vt_ratio: Annotated[float, Field(gt=0)] = 1.0
+    ct_ratio: Ratio = 1.0
+    vt_ratio: Ratio = 1.0
     invert: bool = False
     order: Literal["ABCD", "CDAB", "BADC", "DCBA"] | None = None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -10,11 +9,11 @@ from typing import Any, Final
 import pytest
 import yaml
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from building.errors import ConfigError
 from greenwarden.door import open_site
 from rules.engine import RuleEngine
+from tests.door_parts import Changes, changed, changes
 
 WHOLE = """
 version: 1
@@ -48,67 +47,7 @@ metrics: {listen: "127.0.0.1:0"}
 """  # noqa: E501 - one entry a line, as in a site file
 
 
-def _places(node: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    for key, inner in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
-        yield (*place, key)
-        yield from _places(inner, (*place, key))
-
-
-def _inside(node: Any, place: tuple[Any, ...]) -> Any:
-    for key in place:
-        node = node[key]
-    return node
-
-
 _CONTENT: Final = yaml.safe_load(WHOLE)
-_PLACES: Final = list(_places(_CONTENT))
-_ODD: Final[st.SearchStrategy[Any]] = st.sampled_from(
-    [
-        *(
-            None,
-            True,
-            0,
-            -1,
-            301,
-            2**70,
-            1e308,
-            float("nan"),
-            float("inf"),
-            "",
-            "a",
-            "0s",
-            "-5m",
-            "10s",
-            "9" * 30 + "d",
-        ),
-        *("2026-07-01", "0001-01-01T00:00", "9999-12-31T23:59:59", "24:00-25:00", "23:00-01:00", "02-30..02-31", "mon"),
-        *(
-            "${",
-            "${NOBODY_SET_THIS}",
-            "tcp://",
-            "http://x",
-            "../..",
-            "\a",
-            "x" * 3000,
-            "调休",
-            "on",
-            "power >",
-            "(",
-            "not",
-        ),
-        *(
-            [],
-            {},
-            [None],
-            [[1]],
-            [{}],
-            {"a": None},
-            {"": 1},
-            ["08:30-12:00", "11:00-13:00"],
-            {"mon-sun": "00:00-24:00"},
-        ),
-    ]
-)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -136,26 +75,12 @@ def test_the_whole_file_is_accepted_as_it_stands(tmp_path: Path) -> None:
 
 
 @settings(max_examples=250)
-@given(
-    st.lists(
-        st.tuples(st.sampled_from(_PLACES), _ODD | st.sampled_from(_PLACES), st.booleans()), min_size=1, max_size=3
-    )
-)
+@given(changes(_CONTENT))
 def test_a_whole_file_with_anything_at_any_place_is_accepted_or_told(
-    tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[tuple[Any, ...], Any, bool]]
+    tmp_path_factory: pytest.TempPathFactory, wanted: Changes
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "odd.yaml"
-    content = copy.deepcopy(_CONTENT)
-    for place, new, away in changes:
-        try:
-            around = _inside(content, place[:-1])
-            if away:
-                del around[place[-1]]
-            else:
-                around[place[-1]] = _inside(_CONTENT, new) if isinstance(new, tuple) else new
-        except (KeyError, IndexError, TypeError, AttributeError):
-            continue  # an earlier change took the place away
-    for problem in _told(path, copy.deepcopy(content)):
+    for problem in _told(path, changed(_CONTENT, wanted)):
         assert problem.startswith("odd.yaml:"), problem
         assert "\n" not in problem, problem
         assert "hunter2" not in problem, problem

@@ -15,10 +15,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from building.document import Document, Where, read_document
-from building.errors import ConfigError, listed, shown
+from building.errors import ConfigError, shown
 from building.quantities import QUANTITIES, Nature
 from building.site import Device, Kind
 from collector.units import convertible, units_of
@@ -67,7 +67,18 @@ STANDARD_MARKS: Final[Mapping[str, tuple[int, ...]]] = {
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+def _factor(value: float) -> float:
+    if not 1e-12 <= abs(value) <= 1e12:
+        raise ValueError("a factor lies between 1e-12 and 1e12; give the unit: the meter counts in instead")
+    return value
+
+
+Factor = Annotated[float, AfterValidator(_factor)]
+Text = Annotated[str, Field(min_length=1)]
+Name = Annotated[str, Field(pattern=r"^[^\x00-\x1f]{0,60}$")]
 
 
 def _as_tuple(value: object) -> object:
@@ -92,19 +103,20 @@ class RegisterPoint(_Frozen):
     """
 
     quantity: str = ""
-    name: str = ""
+    name: Name = ""
     address: Annotated[int, Field(ge=0, le=65535)]  # on the wire, from 0
     item: Annotated[str, Field(pattern="^([0-9A-Fa-f]{4}|[0-9A-Fa-f]{8})?$")] = ""  # data item, or SunSpec model
     type: RegisterType = "u16"
-    stride: Annotated[int, Field(ge=0)] = 0  # added once per ``channel`` of the device
+    stride: Annotated[int, Field(ge=0, le=65535)] = 0  # added once per ``channel`` of the device
     table: Table | None = None  # else the page's
     order: Order | None = None  # else the device's, else the page's
-    scale: float = 1.0  # value = (raw x scale + offset), in ``unit``
-    offset: float = 0.0
+    scale: Factor = 1.0  # value = (raw x scale + offset), in ``unit``
+    offset: Annotated[float, Field(ge=-1e12, le=1e12)] = 0.0
     unit: str = ""  # as the meter counts; else the quantity's own
     none: Annotated[tuple[int | Literal["standard"], ...], BeforeValidator(_as_tuple)] = ()  # raw: "no value"
     words: Annotated[Mapping[int, str | int | float], BeforeValidator(_word_table)] = {}  # raw -> word or state
-    bits: tuple[int, int] | None = None  # (lowest bit, how many) of the raw value
+    bits: tuple[Annotated[int, Field(ge=0, le=63)], Annotated[int, Field(ge=1, le=64)]] | None = None
+    """(lowest bit, how many) of the raw value."""
     times: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()  # helper rows to multiply by
     tens: str = ""  # helper row holding a power of ten (SunSpec scale factor)
     plus: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()  # helper rows to add (tariffs), counted as this
@@ -130,16 +142,16 @@ class TopicPoint(_Frozen):
     """
 
     quantity: str = ""
-    name: str = ""
-    path: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()  # dotted; several: the first that is there
-    scale: float = 1.0
+    name: Name = ""
+    path: Annotated[tuple[Text, ...], BeforeValidator(_as_tuple)] = ()  # dotted; several: the first that is there
+    scale: Factor = 1.0
     unit: str = ""  # "@TempUnit": what stands at that path of the same payload
     words: Mapping[str, str | int] = {}  # payload words (case does not matter) -> word or state
     many: Literal["sum", "mean", "skip"] | None = None  # what a list means when the device has no ``channel``
     text: bool = False  # numbers come as text
     unless: str = ""  # not when this path is in the payload
     beside: str = ""  # only when this path is in the payload too
-    plus: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()  # paths of numbers to add; all must be there
+    plus: Annotated[tuple[Text, ...], BeforeValidator(_as_tuple)] = ()  # paths of numbers to add; all must be there
     when: Annotated[str, Field(pattern="^([^=]+=[^=]+)?$")] = ""  # only with this word at this path: system_mode=cool
     bare: bool = False  # the payload may also be the bare word or number instead of an object
 
@@ -214,15 +226,20 @@ def parse_profile(document: Document) -> Profile:
     return profile
 
 
+_KEYS: Final = frozenset(name for page in (Profile, RegisterPoint, Topic, TopicPoint) for name in page.model_fields)
+
+
 def _problem(document: Document, item: Any) -> str:
     where = tuple(part for part in item["loc"] if not str(part).startswith(("function-", "tagged-")))
-    key, value = (str(where[-1]) if where else ""), item.get("input")
+    named = [part for part in where if item["type"] in ("extra_forbidden", "missing") or part in _KEYS]
+    key, value = (str(named[-1]) if named else "the page"), item.get("input")
     sentences = {
-        "extra_forbidden": f"unknown key '{key}'",
+        "extra_forbidden": f"unknown key {shown(key)}",
         "missing": f"the key '{key}' is missing",
         "literal_error": f"{key}: {shown(value)} is not accepted; write one of {item.get('ctx', {}).get('expected')}",
     }
-    return document.problem(where, sentences.get(item["type"], f"{key}: {shown(value)}: {item['msg'].lower()}"))
+    told = str(item["msg"]).removeprefix("Value error, ").lower()
+    return document.problem(where, sentences.get(item["type"], f"{key}: {shown(value)}: {told}"))
 
 
 def _mistakes(profile: Profile) -> Iterator[tuple[Where, str]]:
@@ -236,7 +253,7 @@ def _mistakes(profile: Profile) -> Iterator[tuple[Where, str]]:
         if "{topic}" not in topic.topic:
             yield (
                 ("topics", number, "topic"),
-                f"'{topic.topic}' must contain {{topic}}, the device's name on the broker",
+                f"{shown(topic.topic)} must contain {{topic}}, the device's name on the broker",
             )
         for place, point in enumerate(topic.values):
             where = ("topics", number, "values", place)
@@ -257,11 +274,17 @@ def _row_mistakes(profile: Profile, row: RegisterPoint) -> Iterator[str]:
     helpers = {other.name: other for other in profile.registers if other.name}
     for helper in row.helpers:
         if helper not in helpers:
-            yield f"'{helper}' is no helper row; known are {', '.join(sorted(helpers)) or 'none'}"
+            yield f"{shown(helper)} is no helper row; known are {', '.join(sorted(helpers)) or 'none'}"
         elif row.quantity and helpers[helper].helpers:
-            yield f"'{helper}' needs a helper itself; name all of them here: {', '.join(helpers[helper].helpers)}"
+            yield f"{shown(helper)} needs a helper itself; name all of them here: {', '.join(helpers[helper].helpers)}"
+    if row.unit.startswith("@"):
+        yield f"unit: {shown(row.unit)} points into a message; registers have a unit such as W"
+    if row.quantity == "mode" and not row.words:
+        yield "mode is a word; say with words: which number means which, such as {0: auto, 4: cool}"
+    if row.bits is not None and row.type in ("f32", "f64"):
+        yield f"bits: a number of type {row.type} has none that can be cut out; write u16 or u32"
     if row.off_by and row.off_by not in profile.quantities:
-        yield f"off_by: '{row.off_by}' is no quantity of this page"
+        yield f"off_by: {shown(row.off_by)} is no quantity of this page"
     if (row.type == "bit") != ((row.table or profile.table) in ("coil", "discrete")):
         yield "type bit belongs to table coil or discrete, and nothing else does"
     if (row.type in ITEM_TYPES) != (profile.protocol in ("dlt645", "cjt188")):
@@ -280,14 +303,14 @@ def _row_mistakes(profile: Profile, row: RegisterPoint) -> Iterator[str]:
 def _quantity_mistakes(name: str, unit: str, words: Iterable[str | int | float]) -> Iterator[str]:
     quantity = QUANTITIES.get(name)
     if quantity is None:
-        yield f"'{name}' is no quantity; known are {', '.join(QUANTITIES)}"
+        yield f"{shown(name)} is no quantity; known are {', '.join(QUANTITIES)}"
         return
     if unit and not unit.startswith("@") and not convertible(unit, quantity):
-        yield f"{name} cannot be counted in '{unit}'; known are {', '.join(units_of(quantity))}"
+        yield f"{name} cannot be counted in {shown(unit)}; known are {', '.join(units_of(quantity))}"
     for word in words:
         fits = word in quantity.words if quantity.nature is Nature.WORD else word in (0, 1)
         if not fits:
-            yield f"{name} cannot be {word!r}; it is one of {', '.join(quantity.words) or '0, 1'}"
+            yield f"{name} cannot be {shown(word)}; it is one of {', '.join(quantity.words) or '0, 1'}"
 
 
 def _overlaps(profile: Profile) -> Iterator[tuple[Where, str]]:
@@ -328,24 +351,30 @@ def _device_mistakes(
     if link is not None and link.get(profile.protocol) is None:
         yield (
             (*where, "link"),
-            f"the profile '{name}' needs a link with {profile.protocol}:, '{link.get('id')}' has none",
+            f"the profile '{name}' needs a link with {profile.protocol}:, {shown(link.get('id'))} has none",
         )
     if profile.kinds and item.get("kind") not in profile.kinds:
-        kinds, kind = ", ".join(profile.kinds), listed([str(item.get("kind"))])
-        yield (*where, "kind"), f"the profile '{name}' is for {kinds}, not for {kind}"
+        yield (
+            (*where, "kind"),
+            f"the profile '{name}' is for {', '.join(profile.kinds)}, not for {shown(item.get('kind'))}",
+        )
     units = [row.unit for row in profile.registers] + [p.unit for topic in profile.topics for p in topic.values]
     if "pulse" in units and item.get("litres_per_pulse") is None:
         yield where, f"the profile '{name}' counts pulses; add litres_per_pulse: as on the meter's plate"
     number = item.get("address")
     digits = {"dlt645": 12, "cjt188": 14}.get(profile.protocol)
     if digits and number is not None and not (str(number).isdecimal() and len(str(number)) <= digits):
-        yield (*where, "address"), f"'{number}' is no meter number; it has up to {digits} digits and nothing else"
+        yield (*where, "address"), f"{shown(number)} is no meter number; it has up to {digits} digits and nothing else"
     topic = item.get("topic")
     if profile.topics and isinstance(topic, str) and set("+#") & set(topic):
-        yield (*where, "topic"), f"'{topic}' must be the name of one device; '+' and '#' are not allowed in it"
+        yield (*where, "topic"), f"{shown(topic)} must be the name of one device; '+' and '#' are not allowed in it"
     channel = item.get("channel")
-    if isinstance(channel, int) and channel > 0 and profile.registers and not any(r.stride for r in profile.registers):
+    if not isinstance(channel, int) or channel <= 0 or not profile.registers:
+        return
+    if not any(row.stride for row in profile.registers):
         yield (*where, "channel"), f"the profile '{name}' has no channels; leave channel: out"
+    elif any(row.address + row.stride * channel + row.width > 65536 for row in profile.registers):
+        yield (*where, "channel"), f"channel {channel} of the profile '{name}' lies beyond the last address, 65535"
 
 
 def address_of(row: RegisterPoint, device: Device) -> int:
