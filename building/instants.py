@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 
 EARLIEST: Final = 946_684_800_000  # 2000-01-01: no reading is older; a device that says 1970 has lost its clock
+_FIRST: Final = -2_208_988_800_000  # 1900-01-01
+_LAST: Final = 253_370_764_800_000  # 9999-01-01: the day after is still a date in every time zone
 _HOUR: Final = 3_600_000  # ms
 
 
@@ -35,10 +37,16 @@ def _ends(hour: int, tz: tzinfo) -> tuple[str, str] | None:
 
 
 def from_iso(text: str, tz: tzinfo | None = None) -> int:
-    """Milliseconds of an ISO 8601 text. Without offset it is local to ``tz``. Raises ValueError."""
+    """Milliseconds of an ISO 8601 text. Without offset it is local to ``tz``.
+
+    Raises ValueError, also for what lies so far away that it could not be told in every time zone.
+    """
     parsed = datetime.fromisoformat(text.strip())
     if parsed.tzinfo is None:
         if tz is None:
             raise ValueError(f"{text!r} has no offset; write e.g. 2026-07-01T18:25:00+08:00")
         parsed = parsed.replace(tzinfo=tz)
-    return round(parsed.timestamp() * 1000)
+    moment = round(parsed.timestamp() * 1000) if 1 < parsed.year < 9999 else _LAST
+    if not _FIRST <= moment < _LAST:
+        raise ValueError(f"{text!r} is not between the years 1900 and 9998")
+    return moment

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import sqlite3
 import tarfile
 import tempfile
 import zlib
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -31,9 +32,9 @@ def backup(folder: Path, target: Path) -> int:
     """Write ``folder`` to ``target`` (tar.gz), whole or not at all; how many files went in. Raises InputError."""
     if not folder.is_dir():
         raise InputError(f"{folder}: there is no data folder; has the program run yet?")
-    if target.resolve().is_relative_to(folder.resolve()):
+    if Path(os.path.realpath(target)).is_relative_to(folder.resolve()):
         raise InputError(f"{target} lies in the data folder, and would contain itself; write it somewhere else")
-    if target.is_dir() or not target.name:
+    if os.path.isdir(target) or not target.name:  # Path.is_dir raises for a long name
         raise InputError(f"{target} is a folder; name the file to write, such as {target / 'greenwarden.tar.gz'}")
     half = target.with_name(f".{target.name}.half")
     try:
@@ -43,7 +44,8 @@ def backup(folder: Path, target: Path) -> int:
     except (OSError, sqlite3.Error) as error:
         raise InputError(f"{target}: the backup could not be written ({error}); see that the disk has room") from None
     finally:
-        half.unlink(missing_ok=True)
+        with suppress(OSError):
+            half.unlink(missing_ok=True)
     return files
 
 
@@ -154,7 +156,7 @@ def _manifest(source: Path, archive: tarfile.TarFile) -> dict[str, Any]:
     try:
         file = archive.extractfile(_MANIFEST)
         content = json.loads(file.read(10_000)) if file is not None else None
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
         raise InputError(f"{source}: is no backup made by greenwarden")

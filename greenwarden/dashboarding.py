@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import closing
 from pathlib import Path
 from typing import Final
@@ -49,7 +50,7 @@ def push_dashboards(
 
 def export_dashboards(folder: Path, path: Path | None, *, as_json: bool) -> None:
     """Write the dashboards and the provisioning beside them into ``folder``; of ``path``'s site where it is given."""
-    if folder.exists() and not folder.is_dir():
+    if os.path.exists(folder) and not folder.is_dir():
         raise InputError(f"{folder} is a file; give a folder")
     site = None if path is None else open_site(path)
     written = export(folder, site)

@@ -29,18 +29,17 @@ def open_site(path: Path) -> Site:
 
 def language_of(path: Path) -> str:
     """The language of the site in ``path``; where there is none that can be read, what this computer speaks."""
-    if path.exists():
-        try:
-            return open_site(path).site.language
-        except ConfigError:
-            pass  # whoever needs the file says what is wrong with it
+    try:
+        return open_site(path).site.language
+    except ConfigError:
+        pass  # whoever needs the file says what is wrong with it
     spoken = os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or ""
     return "zh" if spoken.startswith("zh") else "en"
 
 
 def profiles_folder(path: Path) -> Path:
     """Where the user's own profiles are: ``profiles`` beside the site file."""
-    return path.resolve().parent / "profiles"
+    return Path(os.path.realpath(path)).parent / "profiles"  # never an error, also where a link leads to itself
 
 
 def data_folder(path: Path, site: Site) -> Path:

@@ -70,7 +70,7 @@ def replay_site(path: Path, asked: Asked, *, as_json: bool) -> None:
     start, end = _instant(site, asked.start), _instant(site, asked.end)
     if start is not None and end is not None and start >= end:
         raise ConfigError(f"--from {asked.start} is not before --to {asked.end}")
-    if asked.alerts is not None and not asked.alerts.parent.is_dir():
+    if asked.alerts is not None and not os.path.isdir(asked.alerts.parent):
         raise InputError(f"{asked.alerts}: the folder {asked.alerts.parent} does not exist; make it first")
     others = {name: with_rules(path, site, file) for name, file in _others(asked)}
     with _progress() as progress, ExitStack() as opened:

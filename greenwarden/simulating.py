@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -16,8 +17,8 @@ from urllib.parse import urlsplit
 
 from building.calendar import WorkCalendar
 from building.clock import Clock, FastClock, SystemClock
-from building.errors import ConfigError
-from building.instants import to_iso
+from building.errors import ConfigError, shown
+from building.instants import EARLIEST, from_iso, to_iso
 from building.site import Site
 from building.waiting import first_of
 from collector.storing.embedded import DATABASE
@@ -43,6 +44,7 @@ _FIRST_DAY: Final = "2026-07-01"
 _SETTLE_S: Final = 20.0
 _DAYS_TO_CHOOSE_FROM: Final = 8
 _DAY_MS: Final = 86_400_000
+_LATEST: Final = 32_503_680_000_000  # the year 3000
 _SPEED: Final = 960.0  # a day through the sockets in two minutes, where the computer can keep up
 
 
@@ -99,7 +101,7 @@ async def simulate(wish: Wish) -> bool:
 
 def _site_file(wish: Wish) -> Path:
     """What the command line names; where it names none and there is none here, the sample, and it is said."""
-    if wish.site != Path("devices.yaml") or wish.site.exists():
+    if wish.site != Path("devices.yaml") or os.path.exists(wish.site):
         return wish.site
     terminal.note("there is no devices.yaml here: the sample site is simulated")
     return sample_site()
@@ -121,10 +123,12 @@ def _plan(site: Site, wish: Wish) -> tuple[int, int, list[Fault]]:
 
 def _moment(site: Site, text: str) -> int:
     try:
-        moment = datetime.fromisoformat(text)
+        moment = from_iso(text, site.site.tz)
     except ValueError:
-        raise ConfigError(f"--start {text!r} is no date; write it as 2026-07-01 or 2026-07-01T08:00") from None
-    return int(moment.replace(tzinfo=moment.tzinfo or site.site.tz).timestamp() * 1000)
+        raise ConfigError(f"--start {shown(text)} is no date; write it as 2026-07-01 or 2026-07-01T08:00") from None
+    if not EARLIEST <= moment < _LATEST:
+        raise ConfigError(f"--start {shown(text)} is not between the years 2000 and 2999")
+    return moment
 
 
 def _faults(site: Site, wish: Wish, start: int, end: int) -> list[Fault]:

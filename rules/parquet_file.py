@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
@@ -68,9 +69,26 @@ def rows_in(path: Path) -> int:
     return int(_open(path).metadata.num_rows)
 
 
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """What goes wrong in a file that is damaged behind its head, as InputError."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        told = str(error).splitlines() or [""]
+        raise InputError(f"{path}: not readable as Parquet ({told[0][:200]}); copy or write it again") from None
+
+
 def read_parquet(path: Path, site: Site, told: RowsRead | None) -> Columns:
     """The whole file. Raises InputError naming the row."""
     file = _open(path)
+    with _readable(path):
+        return _whole(path, site, file, told)
+
+
+def _whole(path: Path, site: Site, file: Any, told: RowsRead | None) -> Columns:
     if not _is_plain(file):
         return _as_text(path.name, site, file)
     with path.open("rb") as stored:
@@ -85,10 +103,19 @@ def in_stretches(path: Path, site: Site, told: RowsRead | None) -> Iterator[Colu
     """Stretches of time, in order. Raises InputError naming the row."""
     file = _open(path)
     if not _is_plain(file):
-        yield _as_text(path.name, site, file)
+        with _readable(path):
+            text = _as_text(path.name, site, file)
+        yield text
         return
     with path.open("rb") as stored:
-        yield from _stretches(_Reader(path.name, site, file, stored), told)
+        stretches = _stretches(_Reader(path.name, site, file, stored), told)
+        while True:
+            with _readable(path):
+                stretch = next(stretches, None)
+            if stretch is None:
+                return
+            yield stretch
+            del stretch  # nobody needs to keep it while the next one is read
 
 
 def _stretches(reader: _Reader, told: RowsRead | None) -> Iterator[Columns]:
@@ -226,7 +253,10 @@ class _Reader:
         for number in range(self._file.num_row_groups):
             statistics = self._file.metadata.row_group(number).column(place).statistics
             known = statistics is not None and statistics.has_min_max
-            found.append(self._moment(statistics.min) if known else np.iinfo(np.int64).min)
+            try:
+                found.append(self._moment(statistics.min) if known else np.iinfo(np.int64).min)
+            except (OverflowError, ValueError):  # a year that no date has: the row is told when it is read
+                found.append(np.iinfo(np.int64).min)
         return np.array(found, np.int64)
 
     def sheets(self, group: int) -> list[_Sheet]:
@@ -344,21 +374,23 @@ class _Reader:
 
         if pa.types.is_timestamp(self._kind):
             if self._kind.tz is None and len(column):
-                raise InputError(
-                    f"{self._name}: row 1: time has no offset; write the column as timestamps with a time zone"
-                )
+                raise _without_offset(self._name)
             if self._kind.unit != "ms":
                 column = pc.cast(column, pa.timestamp("ms", tz=self._kind.tz), safe=False)
             numbers: Ints = pc.cast(column, pa.int64()).to_numpy()
+            self._in_range(numbers, LATEST_S * 1000, first, "ms since 1970 is not between the years 1970 and 3000")
             return numbers
         seconds = column.to_numpy()
-        if len(seconds) and not (seconds.min() >= 0 and seconds.max() < LATEST_S):
-            place = int(np.flatnonzero(~((seconds >= 0) & (seconds < LATEST_S)))[0])
-            number = float(seconds[place])
-            raise InputError(f"{self._name}: row {first + place + 1}: time {number!r} is no Unix time in seconds")
+        self._in_range(seconds, LATEST_S, first, "is no Unix time in seconds")
         whole = seconds.dtype.kind in "iu"
         times: Ints = seconds.astype(np.int64) * 1000 if whole else np.rint(seconds * 1000).astype(np.int64)
         return times
+
+    def _in_range(self, numbers: Any, end: int, first: int, told: str) -> None:
+        if len(numbers) and not (numbers.min() >= 0 and numbers.max() < end):
+            place = int(np.flatnonzero(~((numbers >= 0) & (numbers < end)))[0])
+            number = float(numbers[place])
+            raise InputError(f"{self._name}: row {first + place + 1}: time {number!r} {told}")
 
     def _moment(self, minimum: Any) -> int:
         if hasattr(minimum, "timestamp"):
@@ -416,22 +448,46 @@ def _open(path: Path) -> Any:
     try:
         file = pq.ParquetFile(path, read_dictionary=_texts(pq.read_schema(path)))
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{path.name}: not readable as Parquet ({str(error).splitlines()[0]})") from None
-    places(path.name, [name.lower() for name in file.schema_arrow.names])
+        told = error.strerror or str(error).splitlines()[0]
+        raise InputError(f"{path}: cannot be read ({told[:200]})") from None
+    except pa.ArrowException as error:
+        raise InputError(f"{path.name}: not readable as Parquet ({str(error).splitlines()[0][:200]})") from None
+    _check_columns(path.name, file.schema_arrow)
     return file
 
 
-def _texts(schema: Any) -> list[str]:
+def _check_columns(name: str, schema: Any) -> None:
+    """Raises InputError where a column is missing, stands twice, or holds what can be neither a number nor a word."""
     import pyarrow as pa
 
-    return [
-        field.name
-        for field in schema
-        if field.name.lower() in COLUMNS[1:3]
-        and (pa.types.is_string(field.type) or pa.types.is_large_string(field.type))
-    ]
+    found = [field.name.lower() for field in schema]
+    places(name, found)
+    for column in COLUMNS:
+        if found.count(column) > 1:
+            raise InputError(f"{name}: the column '{column}' stands {found.count(column)} times; keep one")
+        kind = schema[found.index(column)].type
+        kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+        wanted = "numbers or text" if column == "value" else "timestamps, numbers or text"
+        if column in COLUMNS[1:3]:
+            fits, wanted = pa.types.is_integer(kind) or _is_text(kind), "text"
+        else:
+            fits = any(
+                is_it(kind) for is_it in (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, _is_text)
+            )
+            fits |= pa.types.is_timestamp(kind) if column == "time" else pa.types.is_boolean(kind)
+        if not fits and not pa.types.is_null(kind):
+            raise InputError(f"{name}: the column '{column}' is of type {str(kind)[:60]}; write it as {wanted}")
+
+
+def _is_text(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _texts(schema: Any) -> list[str]:
+
+    return [field.name for field in schema if field.name.lower() in COLUMNS[1:3] and _is_text(field.type)]
 
 
 def _is_plain(file: Any) -> bool:
@@ -452,12 +508,31 @@ def _as_text(name: str, site: Site, file: Any) -> Columns:
     names = {column.lower(): column for column in file.schema_arrow.names}
     row = 0
     for batch in file.iter_batches(batch_size=TELL_EVERY, columns=[names[column] for column in COLUMNS]):
-        parts = [batch.column(batch.schema.get_field_index(names[column])).to_pylist() for column in COLUMNS]
+        columns = [batch.column(batch.schema.get_field_index(names[column])) for column in COLUMNS]
+        parts = [_told(name, columns[0]), *(column.to_pylist() for column in columns[1:])]
         for time, device, quantity, value in zip(*parts, strict=True):
             row += 1
             for column, part in zip(COLUMNS, (time, device, quantity), strict=False):
                 if part is None:
                     raise InputError(f"{name}: row {row}: {column} is empty")
-            moment = time.isoformat() if hasattr(time, "isoformat") else str(time)
-            rows.add(row, moment, str(device), str(quantity), "" if value is None else str(value))
+            rows.add(row, str(time), str(device), str(quantity), "" if value is None else str(value))
     return rows.columns()
+
+
+def _without_offset(name: str) -> InputError:
+    return InputError(f"{name}: row 1: time has no offset; write the column as timestamps with a time zone")
+
+
+def _told(name: str, times: Any) -> list[Any]:
+    """A column of times as text or numbers; timestamps as seconds, where they say where on earth."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_dictionary(times.type):
+        times = times.dictionary_decode()
+    if not pa.types.is_timestamp(times.type):
+        return list(times.to_pylist())
+    milliseconds = pc.cast(pc.cast(times, pa.timestamp("ms", tz=times.type.tz), safe=False), pa.int64())
+    if times.type.tz is None:
+        raise _without_offset(name)
+    return [None if moment is None else moment / 1000 for moment in milliseconds.to_pylist()]

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from building.errors import InputError
+from building.errors import InputError, shown
 from building.instants import from_iso
 from building.quantities import MODES, QUANTITIES, Nature
 from building.readings import Reading
@@ -27,6 +27,7 @@ COLUMNS: Final = ("time", "device", "quantity", "value")
 LATEST_S: Final = 32_503_680_000  # the year 3000; beyond it a Unix time is in milliseconds
 _TRUTHS: Final = {"true": 1.0, "false": 0.0}
 TELL_EVERY: Final = 100_000
+_LONGEST_HEADER: Final = 10_000  # letters; what has no lines at all is never read whole
 WHOLE_UP_TO: Final = 4_000_000
 """Rows of a file that are read at once."""
 
@@ -197,7 +198,7 @@ class Rows:
             number = self._worded(row, quantity, value)
         else:
             if QUANTITIES[quantity].nature is Nature.WORD:
-                self.fail(row, f"{quantity} {value!r} is none of {', '.join(QUANTITIES[quantity].words)}")
+                self.fail(row, f"{quantity} {shown(value)} is none of {', '.join(QUANTITIES[quantity].words)}")
         found[1].append(number)
 
     def columns(self) -> Columns:
@@ -216,11 +217,15 @@ class Rows:
             seconds = float(text)
         except ValueError:
             try:
-                return from_iso(text)
+                moment = from_iso(text)
             except (ValueError, OverflowError) as error:
-                self.fail(row, f"time {text!r} is neither ISO 8601 with offset nor Unix seconds ({error})")
+                why = str(error)[:120]
+                self.fail(row, f"time {shown(text)} is neither ISO 8601 with offset nor Unix seconds ({why})")
+            if not 0 <= moment < LATEST_S * 1000:
+                self.fail(row, f"time {shown(text)} is not between the years 1970 and 3000")
+            return moment
         if not 0 <= seconds < LATEST_S:
-            self.fail(row, f"time {text!r} is no Unix time in seconds")
+            self.fail(row, f"time {shown(text)} is no Unix time in seconds")
         return round(seconds * 1000)
 
     def _worded(self, row: int, quantity: str, value: str) -> float:
@@ -229,11 +234,11 @@ class Rows:
         if entry.nature is Nature.WORD:
             if word in entry.words:
                 return float(entry.words.index(word))
-            self.fail(row, f"{quantity} {value!r} is none of {', '.join(entry.words)}")
+            self.fail(row, f"{quantity} {shown(value)} is none of {', '.join(entry.words)}")
         if not word:
             return float("nan")
         if entry.nature is not Nature.STATE or word not in _TRUTHS:
-            self.fail(row, f"value {value!r} of {quantity} is not a number")
+            self.fail(row, f"value {shown(value)} of {quantity} is not a number")
         return _TRUTHS[word]
 
 
@@ -241,9 +246,9 @@ def check_names(name: str, row: int, site: Site, device: str, quantity: str) -> 
     """Raises InputError when the site has no such device, or nobody such a quantity."""
     if device not in site.device:
         known = ", ".join(list(site.device)[:12]) or "none"
-        raise InputError(f"{name}: row {row}: device {device!r} is not in the site's file; known are {known}")
+        raise InputError(f"{name}: row {row}: device {shown(device)} is not in the site's file; known are {known}")
     if quantity not in QUANTITIES:
-        raise InputError(f"{name}: row {row}: {quantity!r} is no quantity; known are {', '.join(QUANTITIES)}")
+        raise InputError(f"{name}: row {row}: {shown(quantity)} is no quantity; known are {', '.join(QUANTITIES)}")
 
 
 def in_order(times: Ints, values: Floats) -> Series:
@@ -261,7 +266,7 @@ def _read_csv(path: Path, site: Site, told: RowsRead | None) -> Columns:
     rows = Rows(path.name, site)
     with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file)
-        header = [column.strip().lower() for column in next(reader, [])]
+        header = [column.strip().lower() for column in next(csv.reader([file.readline(_LONGEST_HEADER)]), [])]
         wanted = places(path.name, header)
         width = len(header)
         for row, fields in enumerate(reader, 1):
@@ -280,6 +285,6 @@ def places(name: str, header: list[str]) -> list[int]:
     if missing:
         raise InputError(
             f"{name}: row 0 (the header): the column {' and '.join(map(repr, missing))} is missing; "
-            f"wanted are {', '.join(COLUMNS)}, found {', '.join(header) or 'nothing'}"
+            f"wanted are {', '.join(COLUMNS)}, found {shown(', '.join(header) or 'nothing')}"
         )
     return [header.index(column) for column in COLUMNS]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from building.errors import ConfigError
+from building.errors import ConfigError, shown
 from building.site import Device, Site
 
 
@@ -160,7 +160,7 @@ def mistakes_of(site: Site, fault: Fault) -> Iterator[str]:
         word, known = "device", list(site.device)
     if fault.place not in known:
         choices = ", ".join(sorted(known)[:12]) or "none"
-        yield f"{word} '{fault.place}' does not exist; known are {choices}"
+        yield f"{word} {shown(fault.place)} does not exist; known are {choices}"
     elif sentence := _misfit(site, fault):
         yield sentence
     if fault.end <= fault.start:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from building.document import Document, Where, read_document
 from building.durations import parse_duration
-from building.errors import ConfigError
+from building.errors import ConfigError, shown
 from building.instants import from_iso
 from building.site import Site
 from simulators.drawing import drawn_faults
@@ -45,7 +45,7 @@ def read_scenario(name: str, site: Site, first: date, days: int, seed: int) -> l
     path = _FOLDER / f"{name}.yaml" if name in scenario_names() else Path(name)
     if path.suffix not in (".yaml", ".yml"):
         raise ConfigError(
-            f"there is no scenario '{name}'; known are none, {', '.join(scenario_names())}, or a .yaml file"
+            f"there is no scenario {shown(name)}; known are none, {', '.join(scenario_names())}, or a .yaml file"
         )
     document = read_document(path, name=path.name)
     problems: list[Problem] = []
@@ -63,7 +63,7 @@ def _faults(document: Document, site: Site, problems: list[Problem]) -> list[Fau
         return []
     for key in content:
         if key not in ("version", "faults", "rates"):
-            problems.append(((key,), f"unknown key '{key}'; known are version, faults, rates"))
+            problems.append(((key,), f"unknown key {shown(key)}; known are version, faults, rates"))
     entries = content.get("faults") or []
     if not isinstance(entries, list | tuple) or len(entries) > _MOST_FAULTS:
         problems.append((("faults",), "faults is a list of { } entries"))
@@ -87,10 +87,10 @@ def _fault(entry: object, site: Site) -> Fault:
         raise ValueError('a fault looks like {fault: lamp_left_on, place: "301", start: 2026-07-01T18:10, for: 2h}')
     for key in entry:
         if key not in _KEYS:
-            raise ValueError(f"unknown key '{key}'; known are {', '.join(_KEYS)}")
+            raise ValueError(f"unknown key {shown(key)}; known are {', '.join(_KEYS)}")
     kind = _KINDS.get(str(entry.get("fault")))
     if kind is None:
-        raise ValueError(f"fault '{entry.get('fault')}' is not known; known are {', '.join(_KINDS)}")
+        raise ValueError(f"fault {shown(entry.get('fault'))} is not known; known are {', '.join(_KINDS)}")
     start = _moment(entry, "start", site)
     if ("end" in entry) == ("for" in entry):
         raise ValueError(f"fault {kind.value}: write either end (a time) or for (a duration)")
@@ -133,6 +133,6 @@ def _rates(document: Document, problems: list[Problem]) -> dict[Kind, float]:
 
 def _rate_mistakes(name: object, rate: object) -> Iterator[str]:
     if name not in _KINDS:
-        yield f"fault '{name}' is not known; known are {', '.join(_KINDS)}"
+        yield f"fault {shown(name)} is not known; known are {', '.join(_KINDS)}"
     elif isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate <= 1000:
         yield f"the rate of {name} is a number from 0 to 1000: faults on a working day"
