@@ -76,7 +76,7 @@ def _readable(path: Path) -> Iterator[None]:
 
     try:
         yield
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
         told = str(error).splitlines() or [""]
         raise InputError(f"{path}: not readable as Parquet ({told[0][:200]}); copy or write it again") from None
 
@@ -450,7 +450,7 @@ def _open(path: Path) -> Any:
     except OSError as error:
         told = error.strerror or str(error).splitlines()[0]
         raise InputError(f"{path}: cannot be read ({told[:200]})") from None
-    except pa.ArrowException as error:
+    except (UnicodeDecodeError, pa.ArrowException) as error:
         raise InputError(f"{path.name}: not readable as Parquet ({str(error).splitlines()[0][:200]})") from None
     _check_columns(path.name, file.schema_arrow)
     return file
