@@ -74,7 +74,9 @@ def read_booking(payload: bytes, site: Site, now: int) -> Booking:
         told = msgspec.convert({_SYNONYMS.get(key, key): value for key, value in said.items()}, _Said)
         start, end = from_iso(told.begin, site.site.tz), from_iso(told.to, site.site.tz)
     except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError) as error:
-        raise InputError(f'it cannot be read ({error}); write {{"zone": …, "from": …, "to": …, "by": …}}') from None
+        raise InputError(
+            f'it cannot be read ({str(error)[:120]}); write {{"zone": …, "from": …, "to": …, "by": …}}'
+        ) from None
     booking = Booking(start, end, told.zone, told.department, told.by.strip(), told.cancel)
     _check(booking, site, now)
     return booking
@@ -87,8 +89,8 @@ def _check(booking: Booking, site: Site, now: int) -> None:
         raise InputError(f"there is no department {booking.department[:40]!r}")
     if booking.zone is not None and booking.department is not None:
         raise InputError("name a zone or a department, not both")
-    if len(booking.by) > 100:
-        raise InputError("a name may have 100 letters")
+    if len(booking.by) > 100 or not booking.by.isprintable():
+        raise InputError("a name may have 100 letters, on one line")
     if not booking.start < booking.end:
         raise InputError("it ends before it begins")
     if booking.end - booking.start > LONGEST:

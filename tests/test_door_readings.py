@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
+import json
 import os
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +17,10 @@ from building.document import parse_document
 from building.errors import InputError
 from building.instants import from_iso
 from building.site import build_site
+from greenwarden.backup import restore
 from greenwarden.cli import app
 from rules import readings_file
+from rules.overtime import read_booking
 from rules.replay import open_readings, replay
 
 pa = pytest.importorskip("pyarrow")
@@ -107,6 +112,26 @@ def test_a_time_far_away_is_told_with_its_row(tmp_path: Path, time: str) -> None
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="needs /dev/zero")
 def test_a_file_without_lines_is_not_read_to_its_end() -> None:
     assert "is missing" in told(Path("/dev/zero"))
+
+
+def test_a_backup_with_a_time_that_no_computer_knows_is_refused(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "b.tar.gz", "w:gz") as archive:
+        for name, body in (("greenwarden-backup.json", b'{"format": 1}'), ("data/a", b"abc")):
+            head = tarfile.TarInfo(name)
+            head.size, head.mtime = len(body), 1e19 if name == "data/a" else 0
+            archive.addfile(head, io.BytesIO(body))
+    with pytest.raises(InputError, match="cannot be read as a backup"):
+        restore(tmp_path / "b.tar.gz", tmp_path / "data")
+
+
+@pytest.mark.parametrize("change", [{"by": "Wang\nERROR forged"}, {"to": "x" * 3000}])
+def test_a_booking_of_odd_text_is_refused_in_one_short_sentence(change: dict[str, str]) -> None:
+    said = {"from": "2026-07-01T18:00", "to": "2026-07-01T21:00", "by": "Wang", **change}
+    site = build_site(parse_document(SITE, "s.yaml"))
+    with pytest.raises(InputError) as refused:
+        read_booking(json.dumps(said).encode(), site, AT * 1000)
+    assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 300
 
 
 @pytest.mark.parametrize("text", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59-14:00", "1899-12-31T23:59:59Z"])
