@@ -65,6 +65,7 @@ UTC_MS = pa.timestamp("ms", "UTC")
         ({"Device": ["lamp"] * 2}, "the column 'device' stands 2 times; keep one"),
         ({"device": pa.nulls(2)}, "row 1: device is empty"),
         ({"time": pa.array([AT * 1000, -(2**62)], UTC_MS)}, "row 2: time"),
+        ({"time": pa.array([2**62, 2**62])}, "row 1: time"),
         ({"time": pa.array([AT * 1000, 2**62], UTC_MS)}, "row 2: time"),
         ({"time": pa.array([AT * 1000, 2**62], UTC_MS), "value": ["1", "0"]}, "row 2: time"),
         ({"time": pa.array([AT] * 2, pa.timestamp("s")), "value": ["1", "0"]}, "row 1: time has no offset"),
