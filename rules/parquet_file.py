@@ -254,7 +254,8 @@ class _Reader:
             statistics = self._file.metadata.row_group(number).column(place).statistics
             known = statistics is not None and statistics.has_min_max
             try:
-                found.append(np.int64(self._moment(statistics.min) if known else np.iinfo(np.int64).min))
+                moment = self._moment(statistics.min) if known else np.iinfo(np.int64).min
+                found.append(int(np.int64(moment)))  # past 64 bits an error
             except (OverflowError, ValueError):  # a year that no date has: the row is told when it is read
                 found.append(np.iinfo(np.int64).min)
         return np.array(found, np.int64)
