@@ -146,8 +146,8 @@ class Flowing(Lasting):
             if not self.running:
                 self.began = moment
             self.running, self.until = True, NEVER
-        elif self.running and moment < self.flow.before + self.pause:
-            self.until = self.flow.before + self.pause
+        elif self.running and self.until == NEVER and moment < self.flow.before + self.pause:
+            self.until = moment + self.pause  # it ran until this reading, and dribbles on at most
         elif self.until == NEVER or moment >= self.until:
             self.running, self.until = False, NEVER
         self.resume(moment)
