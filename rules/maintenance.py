@@ -14,6 +14,10 @@ from rules.learning import fresh
 
 HOUR: Final = 60 * MINUTE
 _SAMPLES_A_DAY: Final = 24
+_SELDOM: Final = (
+    0.05  # part of the looks at which a counter may be found not to have moved, to be remarkable when it stops
+)
+_MOST_IDLE: Final = 12  # looks of one standstill that count towards it, so that a meter that was dead is known again
 
 
 class Life(Lasting):
@@ -167,15 +171,17 @@ class Still(Lasting):
     """Whether a value that ought to move stands still, by a look every hour.
 
     ``since`` is the look from which it has been the same. A zero is only remarkable where there never was one. One that
-    ``excuses`` is never remarkable itself: while it moves, others of its device may stand still.
+    ``excuses`` is a counter: while it moves, others of its device may stand still. It is itself only remarkable where
+    it seldom stood still: that of a circuit that is off every night does so by right.
     """
 
-    __slots__ = ("alone", "excuses", "looks", "lowest", "moved", "others", "quantity", "signal", "since",
-                 "value")  # fmt: skip
-    STATE: ClassVar = ("value", "since", "moved", "lowest", "looks")
+    __slots__ = ("alone", "excuses", "idle", "looks", "lowest", "moved", "moves", "others", "quantity", "signal",
+                 "since", "value")  # fmt: skip
+    STATE: ClassVar = ("value", "since", "moved", "lowest", "looks", "moves", "idle")
     INSTANTS: ClassVar = ("since", "moved")
 
     KNOWN_AFTER: ClassVar = 3 * _SAMPLES_A_DAY
+    MOST_IDLE: ClassVar = _MOST_IDLE * HOUR
 
     def __init__(
         self, memory: Timeline, signal: Signal, ticker: Ticker, others: Sequence[Still], alone: bool, excuses: bool
@@ -190,6 +196,7 @@ class Still(Lasting):
         self.since = self.moved = NEVER
         self.lowest: float | None = None
         self.looks = 0
+        self.moves = self.idle = 0  # looks at which a counter had moved, and had not
         ticker.listeners.append(self)
 
     def hear(self, moment: int) -> None:
@@ -199,7 +206,10 @@ class Still(Lasting):
         elif value != self.value:
             if self.value is not None:
                 self.moved = moment
+                self.moves += 1
             self.value, self.since = value, self.signal.heard
+        elif moment - self.since <= self.MOST_IDLE:
+            self.idle += 1
         if value is not None:
             self.looks += 1
             if value != 0 or self.looks <= self.KNOWN_AFTER:
@@ -210,12 +220,19 @@ class Still(Lasting):
         """Whether it stands still although it, or its neighbours, ought to move."""
         if self.value is None:
             return None
-        if self.value == 0 and not (self.looks > self.KNOWN_AFTER and (self.lowest or 0.0) > 0):
+        if self.excuses and not self._seldom_stands():
+            return False
+        if self.value == 0 and not self.excuses and not (self.looks > self.KNOWN_AFTER and (self.lowest or 0.0) > 0):
             return False
         neighbours = [other for other in self.others if other is not self]
         if not neighbours:
             return self.alone and self.moved != NEVER
         return any(other.moved > self.since for other in neighbours)
+
+    def _seldom_stands(self) -> bool:
+        """Whether a counter is known to move at nearly every look."""
+        looks = self.moves + self.idle
+        return looks > self.KNOWN_AFTER and self.idle <= _SELDOM * looks + _MOST_IDLE
 
 
 def worst(cells: Sequence[Still], after: int, moment: int) -> Still | None:

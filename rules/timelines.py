@@ -310,9 +310,16 @@ class StillLine:
         before = np.concatenate((np.array([np.nan if still.value is None else still.value]), values[:-1]))
         self._changed = values != before
         self.harmless = True
-        if len(ticks) and not still.excuses:
-            places = np.maximum.accumulate(np.where(self._changed, np.arange(len(ticks)), -1))
-            since = np.where(places >= 0, heard[places], still.since)
+        self.idle = 0  # looks at which a counter had not moved, as far as they count
+        if not len(ticks):
+            return
+        places = np.maximum.accumulate(np.where(self._changed, np.arange(len(ticks)), -1))
+        since = np.where(places >= 0, heard[places], still.since)
+        if still.excuses:
+            self.idle = int((~self._changed & (ticks - since <= still.MOST_IDLE)).sum())
+            stood = np.concatenate((np.array([still.since]), since[:-1]))
+            self.harmless = not bool((ticks - np.where(np.isnan(before), ticks, stood) >= wait).any())
+        else:
             # Before and after each look: what else the rule looks at is looked at, and told, in between.
             stood = np.concatenate((np.array([still.since]), since[:-1]))
             numbers = np.concatenate((before[ticks - stood >= wait], values[ticks - since >= wait]))
@@ -335,7 +342,9 @@ class StillLine:
             moves = changes if still.value is not None else changes[1:]
             if len(moves):
                 still.moved = int(self._ticks[moves[-1]])
+                still.moves += len(moves)
             still.value, still.since = float(values[-1]), int(self._heard[changes[-1]])
+        still.idle += self.idle
         early = max(still.KNOWN_AFTER - still.looks, 0)
         counted = np.concatenate((values[:early], values[early:][values[early:] != 0]))
         if len(counted):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from building.site import Device
 from rules.bench import Bench
 from rules.catalogue.page import Condition, Evidence, Rule, Text, Truth, Values, after
-from rules.maintenance import shown, worst
+from rules.maintenance import Still, shown, worst
 from rules.wording import quantity_name, with_unit
 
 _MOVING: Final = {
@@ -29,30 +30,35 @@ def applies(device: Device) -> bool:
 
 def wire(bench: Bench, device: Device, values: Values) -> Condition | None:
     """By a look every hour. Zero is no sign of a fault where zero is usual; nor is a power that is the same all night
-    while its counter goes on: a copier that sleeps draws its 14 W to the watt."""
+    while its counter goes on: a copier that sleeps draws its 14 W to the watt. A meter that tells no power is judged
+    by its counter."""
     told = [(q, alone) for q, alone in _MOVING[device.kind] if not device.quantities or q in device.quantities]
-    if not told:
-        return None
     stills = [bench.still(device, quantity, alone=alone) for quantity, alone in told]
     counts = device.kind in ("electricity", "plug") and (not device.quantities or _COUNTER in device.quantities)
     counter = bench.still(device, _COUNTER, alone=False, excuses=True) if counts else None
+    if not stills and (counter is None or device.kind != "electricity"):
+        return None
     wait = int(values["after"])
 
+    def judged() -> Sequence[Still]:
+        by_counter = counter is not None and device.kind == "electricity" and not any(s.signal.spoken for s in stills)
+        return [counter] if by_counter and counter is not None else stills
+
+    def found() -> Still | None:
+        return worst(judged(), wait, bench.memory.now)
+
     def stuck() -> Truth:
-        if all(still.value is None for still in stills):
+        if all(still.value is None for still in judged()):
             return None
-        found = worst(stills, wait, bench.memory.now)
-        return found is not None and (counter is None or bench.memory.now - counter.moved >= wait)
+        return found() is not None and (counter is None or bench.memory.now - counter.moved >= wait)
 
     def began() -> int:
-        found = worst(stills, wait, bench.memory.now)
-        return bench.memory.now if found is None else found.since
+        still = found()
+        return bench.memory.now if still is None else still.since
 
-    signals = [still.signal for still in stills]
     inputs = [*stills, *([counter] if counter is not None else [])]
-    return Condition(
-        stuck, inputs, signals, began=began, facts=lambda: shown(worst(stills, wait, bench.memory.now))
-    )  # fmt: skip
+    signals = [still.signal for still in (inputs if device.kind == "electricity" else stills)]
+    return Condition(stuck, inputs, signals, began=began, facts=lambda: shown(found()))
 
 
 def detail(evidence: Evidence) -> Text | None:
