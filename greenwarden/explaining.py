@@ -7,7 +7,6 @@ from itertools import islice
 from pathlib import Path
 
 from building.clock import SystemClock
-from building.durations import format_duration
 from building.errors import ConfigError, InputError
 from building.instants import from_iso, to_iso
 from building.readings import Reading
@@ -21,6 +20,7 @@ from rules.engine import RuleEngine
 from rules.readings_file import between, read_readings, readings_of
 from rules.rhythm import with_rhythms
 from rules.why import Why, as_json, devices_of, explain, find, sentence
+from rules.wording import length
 
 _LOOK_BACK = 15 * DAY  # of the store; long enough for what rules learn
 _BATCH = 5_000
@@ -64,7 +64,7 @@ def _instant(site: Site, text: str) -> int:
 
 def _check(site: Site, rule: str, place: str) -> None:
     if rule not in CATALOGUE and rule not in site.rules:
-        raise ConfigError(f"there is no rule {rule!r}; known are {', '.join((*CATALOGUE, *site.rules))}")
+        raise ConfigError(f"there is no rule {rule!r}; known are {', '.join(dict.fromkeys((*CATALOGUE, *site.rules)))}")
     if place not in site.device and place not in site.zone and place not in site.department:
         raise ConfigError(f"there is no device and no zone {place!r} in the site's file")
 
@@ -114,13 +114,13 @@ def _tell(site: Site, why: Why) -> None:
             one.device,
             one.quantity,
             "–" if one.value is None else f"{one.value:g} {one.unit}" if isinstance(one.value, float) else one.value,
-            "–" if one.age is None else format_duration(one.age),
+            "–" if one.age is None else length(one.age, site.site.language),
             qualities.get(one.quality, one.quality),
         )
         for one in why.inputs
         if one.quality != "never" or one in why.missing
     ]
-    heads = ("设备", "量", "值", "时长", "质量") if zh else ("device", "quantity", "value", "age", "quality")
+    heads = ("设备", "量", "值", "多久之前", "质量") if zh else ("device", "quantity", "value", "age", "quality")
     terminal.out.print(terminal.table("", heads, rows))
     for line in _around(site, why, zh=zh):
         terminal.say(line)
@@ -144,5 +144,7 @@ def _around(site: Site, why: Why, *, zh: bool) -> Iterator[str]:
             hours = {True: "working hours", False: "outside working hours", None: "hours unknown"}
         booked = ("，已登记加班" if zh else ", overtime booked") if told["booked"] else ""
         yield f"{'房间' if zh else 'zone'}: {said}; {hours[told['working_hours']]}{booked}"
-    limits = ", ".join(f"{name} {value}" for name, value in why.limits.items())
+    limits = ", ".join(
+        f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in why.limits.items()
+    )
     yield f"{'参数' if zh else 'limits'}: {limits}"

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from building.durations import format_duration
 from building.instants import to_iso
 from building.quantities import QUANTITIES
 from building.site import Site
@@ -20,6 +19,7 @@ from rules.memory import Memory
 from rules.messages import shown_limits
 from rules.presence import Room
 from rules.watching import Watch
+from rules.wording import length
 
 _INNER: Final = frozenset({"listeners", "memory", "track", "ages"})  # of a cell: leads to others, not to its inputs
 
@@ -130,11 +130,12 @@ def _input(signal: Signal, now: int) -> Input:
 
 
 def _presence(room: Room) -> dict[str, Any]:
+    known = room.last_sign != NEVER and not room.yes  # while somebody is there, the last sign is now
     return {
         "sensed": room.sensed,
         "empty": room.vacant if room.sensed else None,
-        "last_sign": None if room.last_sign == NEVER else room.last_sign,
-        "sure_from": room.last_sign + room.hold if room.sensed and room.last_sign != NEVER else None,
+        "last_sign": room.last_sign if known else None,
+        "sure_from": room.last_sign + room.hold if room.sensed and known else None,
         "working_hours": room.working.state,
         "booked": room.bookings.holds(room.memory.now),
     }
@@ -215,9 +216,9 @@ def sentence(why: Why, site: Site) -> str:
         names = _listed((f"{one.device} {one.quantity}" for one in why.missing), zh=zh)
         return f"无法判断：缺少 {names} 的有效读数。" if zh else f"Unknown: no usable reading of {names}."
     if why.phase == "pending":
-        left = format_duration(max((why.due or why.at) - why.at, 0) // 1000 * 1000)
+        left = length(max((why.due or why.at) - why.at, 0) // 1000 * 1000, site.site.language)
         if zh:
-            return f"条件自 {clock(why.since)} 起成立，再持续 {left}（到 {clock(why.due)}）即告警。"
+            return f"条件自 {clock(why.since)} 起成立，再持续{left}（到 {clock(why.due)}）即告警。"
         return f"It has held since {clock(why.since)}; raised in {left}, at {clock(why.due)}, if it goes on."
     names = _listed((name.of(site.site.language) for name, truth in why.parts if truth is False), zh=zh)
     if zh:

@@ -45,7 +45,12 @@ def with_unit(name: str, value: float, language: str) -> str:
 
 def span(milliseconds: int, language: str) -> str:
     """How long, in whole minutes from one minute on."""
-    shown = format_duration(milliseconds // 60_000 * 60_000 if milliseconds >= 60_000 else max(milliseconds, 1000))
+    return length(milliseconds // 60_000 * 60_000 if milliseconds >= 60_000 else max(milliseconds, 1000), language)
+
+
+def length(milliseconds: int, language: str) -> str:
+    """How long, to the second: ``1h5m``, ``1小时5分钟``."""
+    shown = format_duration(milliseconds // 1000 * 1000) if milliseconds >= 1000 else "0s"
     if language == "zh":
         for letter, word in _UNITS_ZH:
             shown = shown.replace(letter, word)

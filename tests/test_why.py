@@ -102,7 +102,7 @@ def test_people_get_a_table_for_each_device_of_a_zone(asking: Asking, language: 
     text = asking.ask("lights_left_on", "301", "--at", "2026-07-01T18:20", language=language)
     assert asking.status == 0
     assert "lamp" in text
-    assert ("条件自 07-01 18:10 起成立，再持续 5m" if language == "zh" else "raised in 5m, at 07-01 18:25") in text
+    assert ("条件自 07-01 18:10 起成立，再持续5分钟" if language == "zh" else "raised in 5m, at 07-01 18:25") in text
 
 
 @pytest.mark.parametrize(
@@ -119,3 +119,47 @@ def test_a_wrong_question_is_one_sentence(asking: Asking, words: tuple[str, ...]
     asking.ask(*words)
     assert asking.status == status
     assert sentence in asking.complaint
+
+
+OWN = """  lit_and_late:
+    when: on and (zone.occupancy == 0 or not occupied) and not working_hours
+    kind: light
+    after: 30m
+    text: {zh: 夜里亮灯, en: Lit at night}
+"""
+
+
+def test_each_condition_of_a_rule_of_the_sites_own_is_told(asking: Asking) -> None:
+    readings, site = asking.folder / "r.csv", asking.folder / "own.yaml"
+    readings.write_text(rows(), encoding="utf-8")
+    page = SITE.replace("LANGUAGE", "zh").replace('rules: {lights_left_on: {except: ["302"]}}', "rules:")
+    site.write_text(page + OWN, encoding="utf-8")
+    words = ["lit_and_late", "lamp", "--at", "2026-07-01T18:05", "--site", str(site), "--readings", str(readings)]
+    (found,) = json.loads(CliRunner().invoke(app, ["why", *words, "--json"]).stdout)["explanations"]
+    assert found["conditions"] == [
+        {"name": "on == 1", "holds": True},
+        {"name": "zone.occupancy == 0 or not occupied", "holds": False},
+        {"name": "not working_hours", "holds": True},
+    ]
+    assert found["sentence"] == "未告警：以下条件不成立：zone.occupancy == 0 or not occupied。"
+
+
+def test_while_somebody_is_there_no_older_moment_is_called_the_last_sign(asking: Asking) -> None:
+    there, gone = asking.object("18:05")["presence"], asking.object("18:12")["presence"]
+    assert isinstance(there, dict)
+    assert isinstance(gone, dict)
+    assert (there["last_sign"], there["sure_from"]) == (None, None)
+    assert gone["last_sign"] == "2026-07-01T18:10:00+08:00"
+
+
+def test_times_are_written_in_the_language_of_the_site(asking: Asking) -> None:
+    told = asking.ask("lights_left_on", "lamp", "--at", "2026-07-01T18:12:30", language="zh")
+    assert "再持续12分钟30秒（到 07-01 18:25）即告警" in told
+    assert "30秒" in told.partition("多久之前")[2]
+    assert told.endswith("on_above 20\n")
+
+
+def test_known_rules_are_named_once_each(asking: Asking) -> None:
+    asking.ask("light_left_on", "lamp")
+    assert asking.status == 2
+    assert asking.complaint.count("lights_left_on") == 1

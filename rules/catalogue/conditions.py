@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from building.quantities import QUANTITIES, Nature
 from building.site import Device
 from rules.bench import Bench
 from rules.cells import Cell, Signal
-from rules.condition import Truth, both, either
+from rules.condition import Part, Text, Truth, both, either
 from rules.presence import Room
 
 WORDS: Final = ("empty", "occupied", "working_hours", "cooling_season", "heating_season")
@@ -28,6 +28,9 @@ _TOKEN: Final = re.compile(
     r"\s*(?:(?P<number>-?\d+(?:\.\d+)?)(?![\w.-])|(?P<op>>=|<=|==|!=|>|<)|(?P<bracket>[()])"
     r'|(?:"(?P<quoted>[^"]+)"\.(?P<of>\w+))|(?P<name>[^\W][\w-]*(?:\.\w+)?))'
 )
+
+
+_PLAIN: Final = re.compile(r"[^\W\d][\w-]*")
 
 
 @dataclass(frozen=True)
@@ -183,19 +186,49 @@ def _name(kind: str, text: str) -> Name:
 
 @dataclass
 class Wired:
-    """A tree on the cells of one device."""
+    """A tree on the cells of one device; ``parts``: what its outermost ``and`` or ``or`` joins, as written."""
 
     test: Callable[[], Truth]
     inputs: list[Cell]
     shown: list[Signal]
     room: Room | None = None
+    parts: list[Part] = field(default_factory=list)
 
 
 def wire(term: Term, bench: Bench, device: Device) -> Wired:
     """``term`` as a three-valued test over the cells of ``device``."""
     wired = Wired(lambda: None, [], [])
-    wired.test = _build(term, bench, device, wired)
+    terms = term.terms if isinstance(term, Joined) else (term,)
+    tests = [_build(part, bench, device, wired) for part in terms]
+    wired.test = _joined(term.how, tests) if isinstance(term, Joined) else tests[0]
+    for part, test in zip(terms, tests, strict=True):
+        text = written(part)
+        wired.parts.append(Part(Text(text, text), test))
     return wired
+
+
+def written(term: Term) -> str:
+    """``term`` as a site would write it."""
+    if isinstance(term, Word):
+        return term.word
+    if isinstance(term, Not):
+        return f"not {_bracketed(term.term)}"
+    if isinstance(term, Joined):
+        return f" {term.how} ".join(map(_bracketed, term.terms))
+    right = term.right
+    shown = _named(right) if isinstance(right, Name) else right if isinstance(right, str) else f"{right:g}"
+    return f"{_named(term.left)} {term.operator} {shown}"
+
+
+def _bracketed(term: Term) -> str:
+    return f"({written(term)})" if isinstance(term, Joined) else written(term)
+
+
+def _named(name: Name) -> str:
+    if not name.owner:
+        return name.quantity
+    owner = name.owner if _PLAIN.fullmatch(name.owner) else '"' + name.owner + '"'
+    return f"{owner}.{name.quantity}"
 
 
 def _build(term: Term, bench: Bench, device: Device, wired: Wired) -> Callable[[], Truth]:
@@ -210,17 +243,20 @@ def _build(term: Term, bench: Bench, device: Device, wired: Wired) -> Callable[[
 
         return negated
     if isinstance(term, Joined):
-        parts = [_build(part, bench, device, wired) for part in term.terms]
-        join, neutral = (both, True) if term.how == "and" else (either, False)
-
-        def joined() -> Truth:
-            truth: Truth = neutral
-            for part in parts:
-                truth = join(truth, part())
-            return truth
-
-        return joined
+        return _joined(term.how, [_build(part, bench, device, wired) for part in term.terms])
     return _compare(term, bench, device, wired)
+
+
+def _joined(how: str, tests: list[Callable[[], Truth]]) -> Callable[[], Truth]:
+    join, neutral = (both, True) if how == "and" else (either, False)
+
+    def joined() -> Truth:
+        truth: Truth = neutral
+        for test in tests:
+            truth = join(truth, test())
+        return truth
+
+    return joined
 
 
 def _word(word: str, bench: Bench, device: Device, wired: Wired) -> Callable[[], Truth]:

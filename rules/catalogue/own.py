@@ -68,7 +68,7 @@ def build(name: str, given: Mapping[str, Any]) -> Rule:
     def wired(bench: Bench, device: Device, _values: Values) -> Condition:
         cells = wire(term, bench, device)
         sure = cells.room.vacant_for_sure if cells.room is not None and "empty" in given["when"] else None
-        return Condition(cells.test, cells.inputs, cells.shown, cells.room, sure=sure)
+        return Condition(cells.test, cells.inputs, cells.shown, cells.room, sure=sure, parts=cells.parts)
 
     return Rule(
         name=name,
