@@ -97,7 +97,11 @@ class _Runner:
             status = f"{site.site.name}: {len(site.devices)} devices"
             if not self._stop.is_set():
                 self._manager.ready(status)
-            terminal.say(f"{status}, running; stop with Ctrl-C")
+            terminal.say(
+                f"{site.site.name}：{len(site.devices)} 台设备，正在运行；按 Ctrl-C 停止"
+                if site.site.language == "zh"
+                else f"{status}, running; stop with Ctrl-C"
+            )
             following = await self._next(program)
         if program.failed.is_set():
             raise GreenwardenError("a part of the program has failed; see the log above, and start it again")

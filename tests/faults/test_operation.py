@@ -146,3 +146,10 @@ async def test_a_missing_secret_stops_the_start_and_names_the_variable(site_file
     async with Running(site_file) as program:
         assert await program.ended() == 2
     assert "set the environment variable GREENWARDEN_TEST_HOOK" in program.output
+
+
+async def test_a_chinese_site_is_greeted_in_chinese(site_file: Path) -> None:
+    site_file.write_text(site_file.read_text().replace("language: en", "language: zh"))
+    async with Running(site_file) as program:
+        await program.said("Town hall：1 台设备，正在运行；按 Ctrl-C 停止")
+        assert any("正在运行" in line for line in program.lines)
