@@ -157,7 +157,7 @@ class Run:
         values = self.values
         changed = values[1:] < values[:-1]
         fallen = self.signal.fell_from
-        if fallen == np.inf and not changed.any():
+        if fallen == np.inf and sound is None and not changed.any():
             return np.empty(0, np.int64)
         ceiling = values if sound is None else np.where(sound, values, -np.inf)
         highest = np.maximum.accumulate(ceiling)
