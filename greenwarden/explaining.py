@@ -8,13 +8,14 @@ from pathlib import Path
 
 from building.clock import SystemClock
 from building.errors import ConfigError, InputError
-from building.instants import from_iso, to_iso
+from building.instants import to_iso
 from building.readings import Reading
 from building.site import DAY, Site
 from collector.storing.embedded import DATABASE
 from collector.storing.stored import StoredReadings
 from greenwarden import terminal
 from greenwarden.door import data_folder, open_site, with_overtime_told
+from greenwarden.moments import told_moment
 from rules.catalogue import CATALOGUE
 from rules.engine import RuleEngine
 from rules.readings_file import between, read_readings, readings_of
@@ -29,7 +30,7 @@ _BATCH = 5_000
 def why_site(path: Path, rule: str, place: str, at: str | None, readings: Path | None, *, json: bool) -> None:
     """Explain ``rule`` on ``place``, a device or a zone. Raises ConfigError, InputError, StoreAway."""
     site = open_site(path)
-    moment = None if at is None else _instant(site, at)
+    moment = None if at is None else told_moment(site, at)
     _check(site, rule, place)
     if readings is not None:
         columns = read_readings(readings, site)
@@ -53,13 +54,6 @@ def why_site(path: Path, rule: str, place: str, at: str | None, readings: Path |
         return
     for why in found:
         _tell(site, why)
-
-
-def _instant(site: Site, text: str) -> int:
-    try:
-        return from_iso(text, site.site.tz)
-    except ValueError:
-        raise ConfigError(f"{text!r} is no time; write e.g. 2026-07-01T18:20") from None
 
 
 def _check(site: Site, rule: str, place: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Final, NamedTuple, Protocol
 import numpy as np
 
 from building.errors import ConfigError, InputError
-from building.instants import from_iso, to_iso
+from building.instants import to_iso
 from building.quantities import QUANTITIES, Nature
 from building.site import Site
 from collector.storing.embedded import DATABASE
@@ -21,6 +21,7 @@ from collector.storing.influx import InfluxStore
 from collector.storing.stored import StoredReadings
 from greenwarden import terminal
 from greenwarden.door import data_folder, open_site
+from greenwarden.moments import told_moment
 
 _STRETCH: Final = 31 * 86_400_000  # ms of one series in memory
 
@@ -45,7 +46,7 @@ def export_readings(
     """
     site = open_site(path)
     write = _writer_of(target)
-    first, last = (_moment(site, text) for text in (start, end))
+    first, last = (None if text is None else told_moment(site, text) for text in (start, end))
     if quantity is not None and quantity not in QUANTITIES:
         raise ConfigError(f"{quantity!r} is no quantity; accepted are {', '.join(QUANTITIES)}")
     half = target.with_name(f".part-{target.name}")  # what stood there before stays until this one is whole
@@ -148,10 +149,3 @@ def _write_parquet(target: Path, pieces: Iterator[_Piece], site: Site) -> int:
             writer.write_table(arrow.Table.from_arrays(columns, schema=schema))
             rows += count
     return rows
-
-
-def _moment(site: Site, text: str | None) -> int | None:
-    try:
-        return None if text is None else from_iso(text, site.site.tz)
-    except (ValueError, OverflowError):
-        raise ConfigError(f"{text!r} is no time; write 2026-07-01T18:30 (local) or 2026-07-01") from None

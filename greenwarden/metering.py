@@ -7,13 +7,13 @@ start, and the intervals are mended from there on.
 from __future__ import annotations
 
 import csv
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from building.clock import SystemClock
 from building.errors import ConfigError, InputError
-from building.instants import EARLIEST, from_iso, to_iso
+from building.instants import to_iso
 from building.site import Device, Site
 from collector.accounting import AMOUNTS, ANEW, EXCHANGES, JOURNAL, READINGS
 from collector.intervals import PERIODS, Interval
@@ -23,10 +23,10 @@ from collector.storing.ledger import LEDGER, Ledger
 from collector.summing import intervals
 from greenwarden import terminal
 from greenwarden.door import data_folder, open_site
+from greenwarden.moments import told_moment
 
 _UNITS: Final = {"energy": "kWh", "heat": "kWh", "volume": "m3", "gas": "m3", "fuel": "m3"}
 _LARGEST_FILE: Final = 100_000  # rows
-_LATEST: Final = 4_102_444_800_000  # 2100-01-01
 _LONGEST_BILL: Final = 3_660 * 86_400_000  # ms
 _LARGEST_NUMBER: Final = 1e12  # no meter has more digits
 _TAKEN_UP: Final = "the intervals follow within half a minute when the program runs, else at its next start"
@@ -35,7 +35,7 @@ _TAKEN_UP: Final = "the intervals follow within half a minute when the program r
 def exchange(path: Path, device: str, old: float, new: float, at: str | None) -> None:
     """A meter was taken out at ``old`` and another put in at ``new``. Raises ConfigError."""
     site = open_site(path)
-    moment = _moment(site, at)
+    moment = SystemClock().now() if at is None else told_moment(site, at)
     _metered(site, device)
     old, new = _number(old, "--old"), _number(new, "--new")
     with _keeper(path, site) as keeper:
@@ -46,7 +46,7 @@ def exchange(path: Path, device: str, old: float, new: float, at: str | None) ->
 def reading(path: Path, device: str, value: float, at: str | None) -> None:
     """What stands on a meter that nobody polls. Raises ConfigError."""
     site = open_site(path)
-    moment = _moment(site, at)
+    moment = SystemClock().now() if at is None else told_moment(site, at)
     value = _number(value, "the reading")
     unit = _UNITS[field_of(_metered(site, device))]
     with _keeper(path, site) as keeper:
@@ -111,8 +111,8 @@ def show_intervals(
         raise InputError(f"{file} does not exist; run greenwarden first")
     with Ledger(file, read_only=True) as ledger:
         until = ledger.noted("until") or 0
-        last = _moment(site, end) if end else until
-        first = _moment(site, start) if start else last - 86_400_000
+        last = told_moment(site, end) if end else until
+        first = told_moment(site, start) if start else last - 86_400_000
         found = list(intervals(site, ledger, wanted, period, first, last, until)) if last > first else []
     if as_json:
         terminal.emit_json({"intervals": [_as_json(site, one) for one in found]})
@@ -159,18 +159,6 @@ def _keeper(path: Path, site: Site) -> Keeper:
     return Keeper(data_folder(path, site) / "memory.db")
 
 
-def _moment(site: Site, text: str | None) -> int:
-    if text is None:
-        return time.time_ns() // 1_000_000
-    try:
-        moment = from_iso(text, site.site.tz)
-    except (ValueError, OverflowError):
-        raise ConfigError(f"{text!r} is no time; write 2026-07-01T18:30 (local) or 2026-07-01") from None
-    if not EARLIEST <= moment < _LATEST:
-        raise ConfigError(f"{text!r} is no time of this site; write a year from 2000 to 2099")
-    return moment
-
-
 def _number(value: float, what: str) -> float:
     if not abs(value) < _LARGEST_NUMBER:
         raise ConfigError(f"{what} {value:g} is no meter's number; write what stands on it, such as 1234.5")
@@ -210,8 +198,8 @@ def _record(site: Site, row: Mapping[str, str]) -> tuple[str, int, str, Mapping[
     _metered(site, device)
     if row.get("amount"):
         start, end, amount = (
-            _moment(site, row["from"].strip()),
-            _moment(site, row["to"].strip()),
+            told_moment(site, row["from"].strip()),
+            told_moment(site, row["to"].strip()),
             _cell(row["amount"]),
         )
         if end <= start or amount < 0:
@@ -219,7 +207,7 @@ def _record(site: Site, row: Mapping[str, str]) -> tuple[str, int, str, Mapping[
         if end - start > _LONGEST_BILL:
             raise ValueError("a bill is for ten years at most; see from and to")
         return AMOUNTS, start, device, {"device": device, "start": start, "end": end, "amount": amount}
-    at = _moment(site, row["time"].strip())
+    at = told_moment(site, row["time"].strip())
     return READINGS, at, device, {"device": device, "at": at, "value": _cell(row["value"])}
 
 

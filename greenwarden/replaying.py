@@ -16,13 +16,14 @@ from building.clock import SystemClock
 from building.document import Document, read_document
 from building.durations import format_duration
 from building.errors import ConfigError, InputError
-from building.instants import from_iso, to_iso
+from building.instants import to_iso
 from building.readings import Reading
 from building.site import Site, build_site
 from collector.storing.embedded import DATABASE
 from collector.storing.stored import StoredReadings
 from greenwarden import terminal
 from greenwarden.door import data_folder, open_site, with_overtime_told
+from greenwarden.moments import told_moment
 from rules.bill import Bill, Difference, Item, bill, difference
 from rules.catalogue import check_rules
 from rules.readings_file import Stretches
@@ -67,7 +68,7 @@ def replay_file(path: Path, readings: Path, alerts: Path | None, *, as_json: boo
 def replay_site(path: Path, asked: Asked, *, as_json: bool) -> None:
     """Replay what is asked for at the site of ``path``. Raises ConfigError, InputError, StoreAway."""
     site = open_site(path)
-    start, end = _instant(site, asked.start), _instant(site, asked.end)
+    start, end = (None if text is None else told_moment(site, text) for text in (asked.start, asked.end))
     if start is not None and end is not None and start >= end:
         raise ConfigError(f"--from {asked.start} is not before --to {asked.end}")
     if asked.alerts is not None and not os.path.isdir(asked.alerts.parent):
@@ -141,16 +142,6 @@ def _run(site: Site, source: Source, progress: Progress, word: str) -> Outcome:
         progress=lambda done, total: progress.update(task, completed=done, total=total),
     )
     return Outcome(replayed, bill(site, replayed.alerts, replayed.last or 0))
-
-
-def _instant(site: Site, text: str | None) -> int | None:
-    """A date or a time as a person writes it: local where it says no offset."""
-    if text is None:
-        return None
-    try:
-        return from_iso(text if len(text) > 10 else f"{text}T00:00:00", site.site.tz)
-    except ValueError:
-        raise ConfigError(f"{text!r} is no date or time; write e.g. 2026-07-01 or 2026-07-01T18:00") from None
 
 
 def _progress() -> Progress:

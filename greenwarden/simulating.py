@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 
 from building.calendar import WorkCalendar
 from building.clock import Clock, FastClock, SystemClock
-from building.errors import ConfigError, shown
-from building.instants import EARLIEST, from_iso, to_iso
+from building.errors import ConfigError
+from building.instants import to_iso
 from building.site import Site
 from building.waiting import first_of
 from collector.storing.embedded import DATABASE
@@ -26,6 +26,7 @@ from collector.storing.stored import StoredReadings
 from greenwarden import rehearsing, terminal
 from greenwarden.books import Books
 from greenwarden.door import open_site, sample_site
+from greenwarden.moments import told_moment
 from greenwarden.program import Program
 from greenwarden.scoring import RuleScore, score, to_json
 from greenwarden.witnessing import Witness
@@ -44,7 +45,6 @@ _FIRST_DAY: Final = "2026-07-01"
 _SETTLE_S: Final = 20.0
 _DAYS_TO_CHOOSE_FROM: Final = 8
 _DAY_MS: Final = 86_400_000
-_LATEST: Final = 32_503_680_000_000  # the year 3000
 _SPEED: Final = 960.0  # a day through the sockets in two minutes, where the computer can keep up
 
 
@@ -116,19 +116,9 @@ async def play(site: Site, wish: Wish) -> tuple[Played, int]:
 
 
 def _plan(site: Site, wish: Wish) -> tuple[int, int, list[Fault]]:
-    start = _moment(site, wish.start or _FIRST_DAY)
+    start = told_moment(site, wish.start or _FIRST_DAY)
     end = start + round((wish.days or 1.0) * _DAY_MS)
     return start, end, _faults(site, wish, start, end)
-
-
-def _moment(site: Site, text: str) -> int:
-    try:
-        moment = from_iso(text, site.site.tz)
-    except ValueError:
-        raise ConfigError(f"--start {shown(text)} is no date; write it as 2026-07-01 or 2026-07-01T08:00") from None
-    if not EARLIEST <= moment < _LATEST:
-        raise ConfigError(f"--start {shown(text)} is not between the years 2000 and 2999")
-    return moment
 
 
 def _faults(site: Site, wish: Wish, start: int, end: int) -> list[Fault]:
@@ -233,7 +223,7 @@ async def _serve(
 ) -> None:
     """Serve the site's devices until stopped, or until ``end``."""
     if clock is None:
-        start = _moment(site, wish.start) if wish.start else SystemClock().now()
+        start = told_moment(site, wish.start) if wish.start else SystemClock().now()
         clock = SystemClock() if wish.start is None and wish.speed is None else FastClock(start, wish.speed or 1.0)
     if faults is None:
         now = clock.now()

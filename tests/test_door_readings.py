@@ -144,13 +144,13 @@ def test_an_instant_that_no_time_zone_could_tell_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("words", "status", "sentence"),
     [
-        (["simulate", "--direct", "--start=9999-12-31T23:59:59-14:00"], 2, "is no date"),
-        (["simulate", "--direct", "--start=9998-01-01"], 2, "is not between the years 2000 and 2999"),
+        (["simulate", "--direct", "--start=9999-12-31T23:59:59-14:00"], 2, "is no time"),
+        (["simulate", "--direct", "--start=9998-01-01"], 2, "a year from 2000 to 2099"),
         (["simulate", "--direct", f"--faults={'x' * 3000}"], 2, "there is no scenario"),
         (["decode", "eastron_sdm120", "rec.txt", f"--site={'x' * 3000}"], 1, "rec.txt"),
         (["decode", "eastron_sdm120", "rec.txt", "--site=loop"], 1, "rec.txt"),
         (["dashboards", "export", "x" * 3000], 1, "cannot be written"),
-        (["backup", "/"], 1, "is no name for a file"),
+        (["backup", "/"], 1, "/ is a folder; name the file to write"),
         (["replay", f"--alerts={'x' * 300}/a.jsonl", "--readings=r.csv"], 1, "does not exist"),
     ],
 )

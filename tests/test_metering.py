@@ -135,8 +135,8 @@ async def test_bills_and_readings_out_of_a_file_enter_the_intervals(site: Path, 
         ("device,from,to,amount\ngas,2026-06-02,2026-06-01,5", "row 2: a bill needs from before to"),
         ("device,time,value\nmain,2026-06-01,nan", "row 2: 'nan' is no meter's number"),
         ("device,time,value\nmain", "row 2: columns are device,time,value"),
-        ("device,time,value\nmain,0001-01-01,5", "row 2: '0001-01-01' is no time of this site; write a year from 2000"),
-        ("device,from,to,amount\ngas,0226-07-01,2026-08-01,5", "row 2: '0226-07-01' is no time of this site"),
+        ("device,time,value\nmain,0001-01-01,5", "row 2: '0001-01-01' is no time; write 2026-07-01 or"),
+        ("device,from,to,amount\ngas,0226-07-01,2026-08-01,5", "row 2: '0226-07-01' is no time; write"),
         ("device,from,to,amount\ngas,2006-07-01,2026-08-01,5", "row 2: a bill is for ten years at most"),
     ],
 )
@@ -154,7 +154,7 @@ def test_unknown_meters_times_and_places_are_told_with_the_way_out(site: Path) -
     assert "is no time" in refuse(2, "meter", "reading", "main", "1", "--at", "noon", "-s", site)
     for year in ("0001", "9999"):
         told = refuse(2, "meter", "reading", "main", "1", "--at", f"{year}-01-01", "-s", site)
-        assert "write a year from 2000 to 2099" in told
+        assert "in a year from 2000 to 2099" in told
     assert "the reading nan is no meter's number" in refuse(2, "meter", "reading", "main", "nan", "-s", site)
     told = refuse(2, "meter", "exchange", "main", "--old", "5", "--new", "inf", "-s", site)
     assert "--new inf is no meter's number" in told

@@ -122,7 +122,7 @@ def test_shadow_rules_speak_beside_and_leave_the_alerts_file_alone(folder: Path)
 @pytest.mark.parametrize(
     ("words", "status", "sentence"),
     [
-        (("--from", "tomorrow"), 2, "'tomorrow' is no date or time"),
+        (("--from", "tomorrow"), 2, "'tomorrow' is no time"),
         (("--from", "2026-07-02", "--to", "2026-07-01"), 2, "is not before"),
         (("--rules", "devices.yaml"), 2, "has no section rules:"),
     ],

@@ -149,7 +149,7 @@ def test_the_command_draws_a_day(tmp_path: Path) -> None:
     [
         (["--faults", "festive"], "there is no scenario 'festive'"),
         (["--faults", "missing.yaml"], "missing.yaml"),
-        (["--start", "yesterday"], "--start 'yesterday' is no date"),
+        (["--start", "yesterday"], "'yesterday' is no time"),
     ],
 )
 def test_wrong_usage_is_one_sentence_and_exit_2(arguments: list[str], words: str) -> None:
