@@ -16,6 +16,7 @@ from greenwarden import terminal
 from greenwarden.door import open_site, profiles_folder
 
 _WIDE: Final = 120  # columns from which a terminal shows the long table
+_NAMED: Final = 8  # devices named in one sentence
 _FULL: Final = 0.7  # share of a serial line's time from which late polls are likely: the meters' own delay comes on top
 _USUAL_BAUD: Final = {"dlt645": {"baudrate": "2400"}, "cjt188": {"baudrate": "2400"}}
 
@@ -28,6 +29,8 @@ _WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         "on_change": "on change, {age}",
         "full": "link {link} takes {share} of its line's time before any meter's delay: polls will come late. "
         "Raise every: or slow:, raise the baud rate, or spread the meters over two lines.",
+        "unasked": "Without link: {devices}. Nobody asks them; they are for a replay, or for meters read by hand "
+        "(greenwarden meter reading).",
     },
     "zh": {
         "device": "设备", "kind": "类型", "zone": "区域", "link": "通信", "profile": "型号", "points": "测点",
@@ -37,6 +40,8 @@ _WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         "on_change": "变化时上报，{age}",
         "full": "通信 {link} 仅报文就占用总线 {share} 的时间，轮询会延迟。"
         "请加大 every: 或 slow:，提高波特率，或分成两条总线。",
+        "unasked": "未设 link: 的设备：{devices}。程序不会采集它们，"
+        "只用于回放或人工抄表（greenwarden meter reading）。",
     },
 }  # fmt: skip
 
@@ -64,9 +69,16 @@ def check_site(path: Path, *, as_json: bool, now: int) -> None:
     terminal.say(words["head"].format(file=path.name, site=site.site.name, **counts))
     _show_devices([_device(device, plans[device.id], path, words) for device in site.devices], words)
     _show_links(links, words)
+    unasked = [device.id for device in site.devices if device.link is None]
+    if unasked:
+        terminal.say(words["unasked"].format(devices=_some(unasked, words)))
     if year is not None:
         terminal.say(missing_holidays(year, site.site.language))
     terminal.say(words["right"].format(file=path.name))
+
+
+def _some(names: Sequence[str], words: Mapping[str, str]) -> str:
+    return ", ".join(names[:_NAMED]) + (f", … ({len(names)} {words['devices']})" if len(names) > _NAMED else "")
 
 
 _COLUMNS: Final = ("device", "kind", "zone", "link", "profile", "points", "requests", "registers", "every")

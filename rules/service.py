@@ -29,6 +29,7 @@ from rules.follow_through import saving
 from rules.life import Answer
 from rules.round import still_on
 from rules.shadow import Row, Shadow
+from rules.topology import SILENT
 
 log = logging.getLogger(__name__)
 
@@ -321,10 +322,19 @@ class LiveRules:
         ]  # fmt: skip
 
     async def _changed(self, findings: Iterable[Finding]) -> None:
-        changed = [self._with_saving(alert) for alert in self.desk.take(findings)]
+        changed = [self._with_saving(alert) for alert in self.desk.take(filter(self._awaited, findings))]
         if changed:
             await self._publish(changed, None, {"who": "rules"})
             await self._save()
+
+    def _awaited(self, finding: Finding) -> bool:
+        """Not the silence of a device without a link that never spoke: somebody reads it off now and then.
+
+        Replay leaves such a device out as well.
+        """
+        if finding.rule != SILENT or finding.since > self.memory.begun:
+            return True
+        return self.site.device[finding.device].link is not None
 
     def _with_saving(self, alert: Alert) -> Alert:
         saved = saving(self.site, self._calendar, alert)

@@ -53,6 +53,14 @@ def test_a_line_that_is_too_full_is_told_with_the_way_out(tmp_path: Path, langua
     assert sentence not in checked(tmp_path, meters=30, every="30s", language=language)
 
 
+@pytest.mark.parametrize(
+    ("language", "sentence"),
+    [("en", "Without link: lamp. Nobody asks them"), ("zh", "未设 link: 的设备：lamp。程序不会采集它们")],
+)
+def test_devices_that_nobody_asks_are_named(tmp_path: Path, language: str, sentence: str) -> None:
+    assert sentence in checked(tmp_path, language=language)
+
+
 @pytest.mark.parametrize(("language", "right"), [("en", "devices.yaml is right."), ("zh", "devices.yaml 无误。")])
 def test_it_says_that_the_file_is_right_in_the_sites_language(tmp_path: Path, language: str, right: str) -> None:
     assert right in checked(tmp_path, language=language)

@@ -8,6 +8,7 @@ from typing import Any
 
 from building.clock import FastClock
 from building.readings import Reading
+from building.site import Device
 from rules.service import LiveRules
 from tests.simulators_parts import at, sample_site
 
@@ -65,3 +66,19 @@ async def test_what_an_open_alert_costs_goes_on_growing_in_the_store_under_the_i
     assert {alert["changed"] for alert in lamp} == {lamp[0]["raised"]}  # one point, written anew
     costs = [alert["waste"]["kwh"] for alert in lamp]
     assert costs == sorted(set(costs))
+
+
+async def test_a_meter_that_people_read_off_is_not_silent_and_one_on_a_link_is() -> None:
+    clock, told = FastClock(EVENING, 1200), list[Mapping[str, Any]]()
+
+    async def store(alerts: Sequence[Mapping[str, Any]]) -> None:
+        told.extend(alerts)
+
+    site = sample_site()
+    gas = Device(id="gas", kind="gas")
+    site = site.model_copy(update={"devices": [*site.devices, gas]})
+    rules = LiveRules(site, clock, Forgetful(), Forgetful(), store_alerts=store)
+    await asyncio.wait_for(rules.run(LampAlone(clock, EVENING + 20 * MINUTE)), 120)
+    silent = {alert["device"] for alert in told if alert["rule"] == "meter_silent"}
+    assert "main" in silent
+    assert "gas" not in silent
