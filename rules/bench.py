@@ -313,11 +313,20 @@ class Bench:
         self.memory.keep(device.zone, f"doubt|{device.id}", doubt)
         return doubt
 
-    def still(self, device: Device, quantity: str, *, alone: bool, excuses: bool = False) -> Still:
+    def still(
+        self,
+        device: Device,
+        quantity: str,
+        *,
+        alone: bool,
+        excuses: Sequence[Still] | None = None,
+        stands_in: bool = False,
+    ) -> Still:
         """Whether a quantity stands still, beside those of its kind."""
         others = self._stills.setdefault((device.kind, quantity), [])
         ticker = self.ticker(*range(0, _DAY_MINUTES, 60))
-        still = Still(self.memory, self.signal(device, quantity), ticker, others, alone, excuses)
+        signal = self.signal(device, quantity)
+        still = Still(self.memory, signal, ticker, others, alone=alone, excuses=excuses, stands_in=stands_in)
         others.append(still)
         self.memory.keep(device.zone, f"still|{device.id}|{quantity}", still)
         return still

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from operator import attrgetter
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, overload
 
 from building.site import MINUTE
 from rules.ageing import CROWD, FEW
 from rules.cells import NEVER, Cell, Lasting, Signal, Timeline, Track
 from rules.clocks import Ticker
 from rules.learning import fresh
+from rules.readings_file import Flags, Ints
 
 HOUR: Final = 60 * MINUTE
 _SAMPLES_A_DAY: Final = 24
@@ -171,12 +172,13 @@ class Still(Lasting):
     """Whether a value that ought to move stands still, by a look every hour.
 
     ``since`` is the look from which it has been the same. A zero is only remarkable where there never was one. One that
-    ``excuses`` is a counter: while it moves, others of its device may stand still. It is itself only remarkable where
-    it seldom stood still: that of a circuit that is off every night does so by right.
+    ``excuses`` others of its device is a counter: while it moves, they may stand still. It ``stands_in`` for them
+    where none of them ever spoke, and is then only remarkable where it seldom stood still: that of a circuit that is
+    off every night does so by right.
     """
 
     __slots__ = ("alone", "excuses", "idle", "looks", "lowest", "moved", "moves", "others", "quantity", "signal",
-                 "since", "value")  # fmt: skip
+                 "since", "stands_in", "value")  # fmt: skip
     STATE: ClassVar = ("value", "since", "moved", "lowest", "looks", "moves", "idle")
     INSTANTS: ClassVar = ("since", "moved")
 
@@ -184,12 +186,21 @@ class Still(Lasting):
     MOST_IDLE: ClassVar = _MOST_IDLE * HOUR
 
     def __init__(
-        self, memory: Timeline, signal: Signal, ticker: Ticker, others: Sequence[Still], alone: bool, excuses: bool
+        self,
+        memory: Timeline,
+        signal: Signal,
+        ticker: Ticker,
+        others: Sequence[Still],
+        *,
+        alone: bool,
+        excuses: Sequence[Still] | None,
+        stands_in: bool,
     ) -> None:
         super().__init__(memory, 3)
         self.signal = signal
         self.quantity = signal.quantity
         self.excuses = excuses
+        self.stands_in = stands_in
         self.others = others  # of the same kind and quantity, itself among them
         self.alone = alone  # whether it is remarkable without a neighbour that moves
         self.value: float | None = None
@@ -216,23 +227,39 @@ class Still(Lasting):
                 self.lowest = value if self.lowest is None else min(self.lowest, value)
         self.tell(moment)
 
+    @property
+    def judged(self) -> bool:
+        """Whether its own standing still may be a fault."""
+        if self.excuses is None:
+            return True
+        return self.stands_in and not any(one.signal.spoken for one in self.excuses)
+
     def still(self) -> bool | None:
         """Whether it stands still although it, or its neighbours, ought to move."""
         if self.value is None:
             return None
-        if self.excuses and not self._seldom_stands():
+        if self.excuses is not None and not seldom_stands(self.moves, self.idle):
             return False
-        if self.value == 0 and not self.excuses and not (self.looks > self.KNOWN_AFTER and (self.lowest or 0.0) > 0):
+        if (
+            self.value == 0
+            and self.excuses is None
+            and not (self.looks > self.KNOWN_AFTER and (self.lowest or 0.0) > 0)
+        ):
             return False
         neighbours = [other for other in self.others if other is not self]
         if not neighbours:
             return self.alone and self.moved != NEVER
         return any(other.moved > self.since for other in neighbours)
 
-    def _seldom_stands(self) -> bool:
-        """Whether a counter is known to move at nearly every look."""
-        looks = self.moves + self.idle
-        return looks > self.KNOWN_AFTER and self.idle <= _SELDOM * looks + _MOST_IDLE
+
+@overload
+def seldom_stands(moves: int, idle: int) -> bool: ...
+@overload
+def seldom_stands(moves: Ints, idle: Ints) -> Flags: ...
+def seldom_stands(moves: int | Ints, idle: int | Ints) -> bool | Flags:
+    """Whether a counter that had moved at ``moves`` looks, and at ``idle`` had not, is known to move nearly always."""
+    looks = moves + idle
+    return (looks > Still.KNOWN_AFTER) & (idle <= _SELDOM * looks + _MOST_IDLE)
 
 
 def worst(cells: Sequence[Still], after: int, moment: int) -> Still | None:

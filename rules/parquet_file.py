@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from building.errors import InputError
 from building.quantities import QUANTITIES, Nature
@@ -25,6 +24,7 @@ from rules.readings_file import (
     LATEST_S,
     TELL_EVERY,
     Columns,
+    Flags,
     Floats,
     Ints,
     Rows,
@@ -42,7 +42,6 @@ _NAMES_KEPT: Final = 4_000_000  # bytes that names or instants of a row group ma
 _RUNS: Final = 50  # rows one series must have in a run, on average, for runs to be cut out as they are
 
 
-Flags = npt.NDArray[np.bool_]
 Table = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 
 

@@ -33,6 +33,7 @@ WHOLE_UP_TO: Final = 4_000_000
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 
 Limits = tuple[int | None, int | None]
 

@@ -10,13 +10,10 @@ from bisect import bisect_right
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from building.quantities import MODES, QUANTITIES, Nature
 from rules.cells import COUNTER, HELD, Signal, Turn
-from rules.readings_file import Floats, Ints
-
-Flags = npt.NDArray[np.bool_]
+from rules.readings_file import Flags, Floats, Ints
 
 _FEW_CUTS: Final = 8  # up to so many, one comparison each is faster than a search for every value
 

@@ -19,9 +19,9 @@ from rules.cells import NEVER, Cell, Signal, Timeline
 from rules.clocks import Ticker, Working
 from rules.excess import Excess
 from rules.learning import LampLight, LowLevel
-from rules.maintenance import Still
+from rules.maintenance import Still, seldom_stands
 from rules.presence import STUCK_AFTER, Room
-from rules.readings_file import Floats, Ints
+from rules.readings_file import Flags, Floats, Ints
 from rules.runs import Run
 
 CALENDAR, WAITING, FIRST_DEVICE = 0, 1, 2
@@ -302,6 +302,11 @@ class Moves(Cell):
             still.moved = moment
 
 
+def _sums(first: int, counted: Flags) -> Ints:
+    """``first``, and how many there are with each of those ``counted``."""
+    return np.concatenate((np.array([0]), np.cumsum(counted, dtype=np.int64))) + np.int64(first)
+
+
 class StillLine:
     """A value that ought to move, looked at over a stretch. ``harmless`` where at no look it stood still too long."""
 
@@ -315,13 +320,17 @@ class StillLine:
             return
         places = np.maximum.accumulate(np.where(self._changed, np.arange(len(ticks)), -1))
         since = np.where(places >= 0, heard[places], still.since)
-        if still.excuses:
-            self.idle = int((~self._changed & (ticks - since <= still.MOST_IDLE)).sum())
-            stood = np.concatenate((np.array([still.since]), since[:-1]))
-            self.harmless = not bool((ticks - np.where(np.isnan(before), ticks, stood) >= wait).any())
+        # Before and after each look: what else the rule looks at is looked at, and told, in between.
+        stood = np.concatenate((np.array([still.since]), since[:-1]))
+        if still.excuses is not None:
+            idle = ~self._changed & (ticks - since <= still.MOST_IDLE)
+            self.idle = int(idle.sum())
+            if still.judged:
+                moves = _sums(still.moves, self._changed & ~np.isnan(before))
+                seldom = seldom_stands(moves, _sums(still.idle, idle))
+                seldom = seldom[:-1] | seldom[1:]
+                self.harmless = not bool((seldom & ~np.isnan(before) & (ticks - stood >= wait)).any())
         else:
-            # Before and after each look: what else the rule looks at is looked at, and told, in between.
-            stood = np.concatenate((np.array([still.since]), since[:-1]))
             numbers = np.concatenate((before[ticks - stood >= wait], values[ticks - since >= wait]))
             zero_usual = still.lowest is not None and still.lowest <= 0
             self.harmless = bool(np.isnan(numbers).all() if not zero_usual else not np.nan_to_num(numbers).any())

@@ -184,6 +184,56 @@ def _order(finding: object) -> str:
     return repr(finding)
 
 
+COUNTERS = """
+version: 1
+site: {name: hall, timezone: Asia/Shanghai, language: en}
+zones: [{id: "1"}]
+devices:
+  - {id: main, kind: electricity, circuit: main, every: 10m}
+  - {id: a, kind: electricity, zone: "1", every: 10m, parent: main}
+  - {id: b, kind: electricity, zone: "1", every: 10m, parent: main}
+  - {id: c, kind: electricity, zone: "1", every: 10m}
+  - {id: d, kind: plug, zone: "1", every: 10m}
+"""
+COUNTER_SITES = [
+    build_site(parse_document((COUNTERS + rules).encode(), "devices.yaml"), [check_rules])
+    for rules in ("", "rules: {meter_stuck: {after: 5h}}\n")
+]
+
+
+def counters(seed: int) -> Columns:
+    """A week of counters that stand still now and then, some of them of devices that tell a power, early or late."""
+    draw = np.random.default_rng(seed)
+    times = START + 2 * EVERY * np.arange(7 * 144)
+    columns = {}
+    for device in "main", "a", "b", "c", "d":
+        steps = np.full(len(times), 0.1)
+        for _ in range(draw.integers(4)):
+            place = draw.integers(len(times))
+            steps[place : place + 6 * draw.choice([1, 4, 6, 11, 13, 40, 100])] = 0.0
+        columns[device, "energy_import"] = Series(times, 7.0 + np.round(np.cumsum(steps), 1))
+        if device == "d" or draw.random() < 0.3:
+            place = int(draw.choice([0, 0, len(times) // 2]))
+            columns[device, "active_power"] = Series(times[place:], (steps * 600.0 + draw.integers(2))[place:])
+    return columns
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(COUNTER_SITES), st.lists(st.floats(0, 1), max_size=3))
+def test_counters_that_stand_still_are_judged_alike_in_stretches_and_one_by_one(
+    seed: int, place: Site, cuts: list[float]
+) -> None:
+    columns = counters(seed)
+    assert replay(place, columns).alerts == replay(place, readings_of(columns)).alerts
+    edges = [None, *sorted({START + round(cut * 7 * 86_400_000) for cut in cuts}), None]
+    whole = [f for found in find(RuleEngine(place).new_memory(), columns) for f in found]
+    memory = RuleEngine(place).new_memory()
+    parted = [
+        f for start, end in pairwise(edges) for found in find(memory, between(columns, start, end)) for f in found
+    ]
+    assert sorted(parted, key=_order) == sorted(whole, key=_order)
+
+
 def test_most_zones_of_a_regular_stream_are_calm(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[int, int]] = []
 

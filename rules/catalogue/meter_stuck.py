@@ -35,14 +35,14 @@ def wire(bench: Bench, device: Device, values: Values) -> Condition | None:
     told = [(q, alone) for q, alone in _MOVING[device.kind] if not device.quantities or q in device.quantities]
     stills = [bench.still(device, quantity, alone=alone) for quantity, alone in told]
     counts = device.kind in ("electricity", "plug") and (not device.quantities or _COUNTER in device.quantities)
-    counter = bench.still(device, _COUNTER, alone=False, excuses=True) if counts else None
-    if not stills and (counter is None or device.kind != "electricity"):
+    stands_in = device.kind == "electricity"
+    if not stills and not (counts and stands_in):
         return None
+    counter = bench.still(device, _COUNTER, alone=False, excuses=stills, stands_in=stands_in) if counts else None
     wait = int(values["after"])
 
     def judged() -> Sequence[Still]:
-        by_counter = counter is not None and device.kind == "electricity" and not any(s.signal.spoken for s in stills)
-        return [counter] if by_counter and counter is not None else stills
+        return [counter] if counter is not None and counter.judged else stills
 
     def found() -> Still | None:
         return worst(judged(), wait, bench.memory.now)
@@ -57,7 +57,7 @@ def wire(bench: Bench, device: Device, values: Values) -> Condition | None:
         return bench.memory.now if still is None else still.since
 
     inputs = [*stills, *([counter] if counter is not None else [])]
-    signals = [still.signal for still in (inputs if device.kind == "electricity" else stills)]
+    signals = [still.signal for still in (inputs if stands_in else stills)]
     return Condition(stuck, inputs, signals, began=began, facts=lambda: shown(found()))
 
 
