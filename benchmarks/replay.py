@@ -1,13 +1,13 @@
 """How fast history goes through all rules from columns, beside single readings and beside a bare search for edges.
 
-    python benchmarks/replay.py [DAYS] [POINTS] [STREAM]
+    python benchmarks/replay.py [DAYS] [POINTS] [STREAM] [gaps=PERCENT]
 
 A Parquet file in long form, minute data of POINTS points (``replay_streams`` says of what; STREAM office or restless,
 else both), is replayed as ``greenwarden replay`` does, in a process of its own, for its CPU time and peak memory; 365
-days of 1,000 points are 525 million readings. A reading is one value of one point at one instant. Half and a quarter of
-the days show whether the cost is linear. Four weeks of fewer points go through the engine one reading at a time too:
-their alerts must be the same, read whole and in stretches. The peer finds where one number crosses one limit, by
-numpy, in columns that lie in memory.
+days of 1,000 points are 525 million readings. With gaps=1 one device in a hundred says nothing for some of each day's
+hours. A reading is one value of one point at one instant. Half and a quarter of the days show whether the cost is
+linear. Four weeks of fewer points go through the engine one reading at a time too: their alerts must be the same, read
+whole and in stretches. The peer finds where one number crosses one limit, by numpy, in columns that lie in memory.
 """
 
 from __future__ import annotations
@@ -100,10 +100,10 @@ def in_stretches(rows: int) -> Iterator[None]:
         readings_file.WHOLE_UP_TO, parquet_file._AT_ONCE = usual  # type: ignore[misc]
 
 
-def check(folder: Path, stream: str, days: int) -> tuple[bool, float, float, float]:
+def check(folder: Path, stream: str, days: int, gaps: float) -> tuple[bool, float, float, float]:
     """Whether the alerts are the same; readings a second of single readings and of the peer; part that are changes."""
     path, place = folder / "part.parquet", site(_CHECKED_ROOMS)
-    write(path, stream, _CHECKED_ROOMS, days)
+    write(path, stream, _CHECKED_ROOMS, days, gaps)
     (columns,) = open_readings(path, place)
     Counted.changes = 0
     column_rules.Run = Counted  # type: ignore[misc]  # counting all the same
@@ -122,19 +122,19 @@ def check(folder: Path, stream: str, days: int) -> tuple[bool, float, float, flo
     return same and len(stepped.alerts) > 0, singly, peer, Counted.changes / values
 
 
-def measure(stream: str, days: int, rooms: int) -> None:
+def measure(stream: str, days: int, rooms: int, gaps: float) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        same, singly, peer, changes = check(Path(folder), stream, min(days, _CHECKED_DAYS))
+        same, singly, peer, changes = check(Path(folder), stream, min(days, _CHECKED_DAYS), gaps)
         rows = []
         for span in sorted({max(days // 4, 1), max(days // 2, 1), days}):
             path = Path(folder, "whole.parquet")
-            write(path, stream, rooms, span)
+            write(path, stream, rooms, span, gaps)
             rows.append((span, path.stat().st_size / 1e6, *timed(path, rooms)))
     read, spent, peak, alerts, _, writing = rows[-1][2:]
     fast = read / spent
     print(
-        f"{stream}: {fast / singly:.1f} times single readings, 1/{peer / fast:.0f} of the bare edge search; "
-        f"the same alerts: {same}"
+        f"{stream}, {100 * gaps:g} % of device-days with a gap: {fast / singly:.1f} times single readings, "
+        f"1/{peer / fast:.0f} of the bare edge search; the same alerts: {same}"
     )
     print(
         f"  one reading in {1 / changes:,.0f} changes a band; one in {read / max(alerts, 1):,.0f} an alert; "
@@ -153,10 +153,12 @@ def measure(stream: str, days: int, rooms: int) -> None:
 
 
 def main() -> None:
-    days = int(sys.argv[1]) if len(sys.argv) > 1 else 32
-    rooms = max((int(sys.argv[2]) if len(sys.argv) > 2 else 1000) // PER_ROOM, 1)
-    for stream in sys.argv[3:] or STREAMS:
-        measure(stream, days, rooms)
+    given = [word for word in sys.argv[1:] if not word.startswith("gaps=")]
+    gaps = sum(float(word.removeprefix("gaps=")) for word in sys.argv[1:] if word not in given) / 100
+    days = int(given[0]) if given else 32
+    rooms = max((int(given[1]) if len(given) > 1 else 1000) // PER_ROOM, 1)
+    for stream in given[2:] or STREAMS:
+        measure(stream, days, rooms, gaps)
 
 
 if __name__ == "__main__":

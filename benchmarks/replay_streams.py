@@ -14,6 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from building.document import parse_document
 from building.site import Site, build_site
@@ -132,8 +133,11 @@ def _office_room(draw: np.random.Generator, n: int, day: int, at_work: bool, out
 STREAMS: dict[str, Callable[[int, int], Day]] = {"restless": restless, "office": office}
 
 
-def write(path: Path, stream: str, rooms: int, days: int) -> int:
-    """A Parquet file in long form, a row group a day, series after series within it, names as dictionaries."""
+def write(path: Path, stream: str, rooms: int, days: int, gaps: float = 0.0) -> int:
+    """A Parquet file in long form, a row group a day, series after series within it, names as dictionaries; its rows.
+
+    Of each day a part ``gaps`` of the devices says nothing for one to six hours.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -143,14 +147,27 @@ def write(path: Path, stream: str, rooms: int, days: int) -> int:
              for place, known in enumerate((devices, quantities))]  # fmt: skip
     columns = [pa.DictionaryArray.from_arrays(pa.array(code), pa.array(known))
                for code, known in zip(codes, (devices, quantities), strict=True)]  # fmt: skip
-    writer = None
+    writer, written = None, 0
     for day in range(days):
         times = START_S + 60 * np.arange(day * MINUTES_OF_DAY, (day + 1) * MINUTES_OF_DAY)
         stamps = pa.array(np.tile(times * 1000, len(names)), pa.timestamp("ms", "UTC"))
         values = np.concatenate([series for _, _, series in STREAMS[stream](rooms, day)])
         table = pa.table({"time": stamps, "device": columns[0], "quantity": columns[1], "value": values})
+        if gaps:
+            table = table.filter(pa.array(_spoken(gaps, day, codes[0], len(devices))))
         writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd")
-        writer.write_table(table, row_group_size=len(values))
+        writer.write_table(table, row_group_size=len(table))
+        written += len(table)
     assert writer is not None
     writer.close()
-    return days * len(codes[0])
+    return written
+
+
+def _spoken(gaps: float, day: int, codes: npt.NDArray[np.int32], devices: int) -> npt.NDArray[np.bool_]:
+    """Which of a day's rows, each of the device of ``codes``, do not lie in a gap."""
+    draw = np.random.default_rng((20_000 + day, devices))
+    silent = draw.random(devices) < gaps
+    begins = draw.integers(0, MINUTES_OF_DAY, devices)
+    ends = begins + draw.integers(60, 360, devices)
+    minute = np.arange(len(codes)) % MINUTES_OF_DAY
+    return ~(silent[codes] & (minute >= begins[codes]) & (minute < ends[codes]))

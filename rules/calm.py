@@ -4,7 +4,8 @@ Where every signal of a zone is known throughout, the truth of a rule's conditio
 the band each value lies in, presence, working hours, what was learned. numpy finds when it turns; each different case
 is put to the rule's own test once. What holds for less than the wait of the rule is left out, and the ``Watch`` itself
 hears of the rest, each time with the cells it looks at brought to that moment. So it finds what it would have found
-reading by reading, to the last bit. Zones with gaps, flaws or sensors in doubt go through the engine event by event.
+reading by reading, to the last bit. Zones with flaws or sensors in doubt go through the engine event by event, and so
+do those with gaps, around each of them (``rules.spans``).
 """
 
 from __future__ import annotations
@@ -81,20 +82,23 @@ class Told(Protocol):
 
 
 class Calm:
-    """The calm zones of one stretch of readings, after ``memory.now`` up to ``last``."""
+    """The calm zones of one stretch of readings, after ``memory.now`` up to ``last``; or of a span of it."""
 
     def __init__(self, memory: Memory, history: Told, plan: Plan, runs: Mapping[Signal, Run],
-                 ranks: Mapping[Track, int], last: int) -> None:  # fmt: skip
+                 ranks: Mapping[Track, int], last: int,
+                 within: tuple[Calm, Sequence[Zone]] | None = None) -> None:  # fmt: skip
+        """``within``: the whole stretch, and which zones may be calm in the span of it in which ``runs`` are looked at;
+        cells that learn without a zone, and who is told the time, are then left to the whole."""
         self._memory, self._history, self._runs, self._ranks = memory, history, runs, ranks
         self._plan = plan
-        self._start, self._last = memory.now, last
+        self._start, self.last, self._within = memory.now, last, within and within[0]
         self.turns = len(ranks) + FIRST_DEVICE + 1
         self._lines: dict[Cell, Any] = {}
         self._bring: dict[Cell, list[Callable[[int], None]]] = {}
         self._edges: dict[Cell, list[tuple[int, bool]]] = {}
         self._ticks: dict[Ticker, tuple[Ints, Ints] | None] = {}
         self._looked: dict[tuple[int, int], Ints] = {}
-        self._quiet: set[Cell] = set()  # whom nobody needs to tell the time
+        self.quiet: set[Cell] = set()  # whom nobody needs to tell the time
         self._minded: dict[Cell, StillLine] = {}  # those on whose moves others wait
         self._asleep: list[tuple[Cell, list[Cell]]] = []  # who told the time, and whom
         self._sound: dict[Watch, bool] = {}
@@ -102,12 +106,13 @@ class Calm:
         self.hears: list[tuple[int, Cell]] = []  # keys at which watches must hear, or what reckons for them
         self.episodes: list[tuple[Watch, list[Episode]]] = []  # said when the stretch has come to its end
         self._hours: dict[Cell, Hours] = {}
-        self._stills = self._still_ones()
-        self._zones = [zone for zone in plan.zones if zone.fit and zone.watches and self._is_calm(zone)]
-        for zone in self._zones:
+        self._stills = self._still_ones() if within is None else []
+        zones = plan.zones if within is None else within[1]
+        self.zones = [zone for zone in zones if zone.fit and zone.watches and self._is_calm(zone)]
+        for zone in self.zones:
             self.signals.update(zone.signals)
         self._fall_asleep()
-        for zone in self._zones:
+        for zone in self.zones:
             self._judge(zone)
         for line in self._lines.values():  # trying cases has left them anyhow
             line.bring(self._start * self.turns)
@@ -141,14 +146,14 @@ class Calm:
             clock.listeners = listeners
         for line in self._stills:
             line.take()
-        key = (self._last + 1) * self.turns
+        key = (self.last + 1) * self.turns
         for cell, line in self._lines.items():
             line.bring(key)
             if isinstance(cell, Signal):
                 line.settle()
             elif isinstance(cell, LampLight) and line.due:
                 cell.wake_at(line.due)
-        for zone in self._zones:
+        for zone in self.zones:
             for room in zone.rooms:
                 for source in room.sources:
                     self._end_of(source)
@@ -160,7 +165,7 @@ class Calm:
     def _end_of(self, source: Witness) -> None:
         line = self._lines.get(source.signal)
         if line is None or not len(line.values):
-            source.resume(self._last)
+            source.resume(self.last)
             return
         sees = line.values >= 0.5
         source.ever = source.ever or bool(sees.any())
@@ -171,7 +176,7 @@ class Calm:
             if len(blind) or source.yes_since == NEVER:
                 begin = int(blind[-1]) + 1 if len(blind) else 0
                 source.yes_since = int(line.keys[begin]) // self.turns
-        source.resume(self._last)
+        source.resume(self.last)
 
     # -- who is calm ---------------------------------------------------------------------------------------------------
 
@@ -181,8 +186,8 @@ class Calm:
         if any(signal.spoken or signal in self._runs for signal in zone.mute):
             return False
         for season in zone.seasons:
-            days = range(self._start, self._last + 86_400_000, 86_400_000)
-            if any(season.calendar.season(min(day, self._last)) != season.name for day in days):
+            days = range(self._start, self.last + 86_400_000, 86_400_000)
+            if any(season.calendar.season(min(day, self.last)) != season.name for day in days):
                 return False
         return (
             all(self._is_known(signal) for signal in zone.signals)
@@ -197,12 +202,12 @@ class Calm:
         return run.steady and self._lasts(signal)
 
     def _lasts(self, signal: Signal) -> bool:
-        return self._history.spoken_until(signal) + signal.stale_after > self._last
+        return self._history.spoken_until(signal) + signal.stale_after > self.last
 
     def _is_plain(self, room: Room) -> bool:
         """Whether presence there is known throughout."""
         spans = (*room.bookings.fixed, *room.bookings.spans)
-        if any(start <= self._last and end > self._start for start, end in spans):
+        if any(start <= self.last and end > self._start for start, end in spans):
             return False
         if room.expected is None or any(patience.waiting(self._start) for patience in room.awaited):
             return False
@@ -218,16 +223,28 @@ class Calm:
         events = np.empty(0, np.int64) if run is None else run.events
         times = events if run is None else run.times[events]
         sees = np.zeros(0, np.bool_) if run is None else run.values[events] >= 0.5
-        if not source.ever and (blind := source.first + NEVER_AFTER) <= self._last and not sees[times < blind].any():
+        if not source.ever and (blind := source.first + NEVER_AFTER) <= self.last and not sees[times < blind].any():
             return False
         before = np.concatenate((np.array([source.sees]), sees))[: len(sees)]
-        return not seen_throughout(source.yes_since, times[sees & ~before], times[~sees & before], self._last)
+        return not seen_throughout(source.yes_since, times[sees & ~before], times[~sees & before], self.last)
 
     def _ticks_of(self, cell: Cell) -> tuple[Ints, Ints] | None:
-        ticker = self._plan.tickers[cell]
+        return self.ticks(self._plan.tickers[cell])
+
+    def ticks(self, ticker: Ticker) -> tuple[Ints, Ints] | None:
+        """When ``ticker`` tells, and the minutes of the day."""
         if ticker not in self._ticks:
-            self._ticks[ticker] = ticks_of(ticker, self._start, self._last)
+            self._ticks[ticker] = self._new_ticks(ticker)
         return self._ticks[ticker]
+
+    def _new_ticks(self, ticker: Ticker) -> tuple[Ints, Ints] | None:
+        if self._within is None:
+            return ticks_of(ticker, self._start, self.last)
+        whole = self._within.ticks(ticker)
+        if whole is None:
+            return None
+        part = slice(*whole[0].searchsorted([self._start, self.last], "right").tolist())
+        return whole[0][part], whole[1][part]
 
     def _looks(self, run: Run, ticks: Ints) -> Ints:
         """Places of the last readings before each tick."""
@@ -248,7 +265,7 @@ class Calm:
             busy = [still for still in group if not awake.isdisjoint(still.listeners)]
             known = [line for still in group if isinstance(line := lines[still], StillLine) and still not in busy]
             found += known
-            self._quiet.update(still for still in group if still not in busy)
+            self.quiet.update(still for still in group if still not in busy)
             if busy:
                 self._minded.update((line.still, line) for line in known)
         return found
@@ -273,16 +290,25 @@ class Calm:
 
     def _fall_asleep(self) -> None:
         """Nobody tells those the time whose whole stretch is known already."""
-        quiet = self._quiet
-        for zone in self._zones:
+        quiet = self.quiet
+        for zone in self.zones:
             quiet.update(zone.rooms)
             quiet.update(zone.levels)
             for source in (source for room in zone.rooms for source in room.sources):
                 source.waking = 0
-        clocks = {*self._plan.tickers.values(), *(room.working for zone in self._zones for room in zone.rooms)}
-        for clock in clocks:
+        if self._within is not None:
+            return
+        for clock in self.clocks():
             self._asleep.append((clock, clock.listeners))
             clock.listeners = list(self._awake(clock.listeners, quiet))
+
+    def clocks(self) -> set[Cell]:
+        """Who tells the time."""
+        return {*self._plan.tickers.values(), *(room.working for zone in self._plan.zones for room in zone.rooms)}
+
+    def judged(self) -> Iterable[Cell]:
+        """Who is judged here."""
+        return self._bring.keys()
 
     def _awake(self, listeners: Sequence[Cell], quiet: set[Cell]) -> Iterator[Cell]:
         """Who is still told, in the same order."""
@@ -324,7 +350,7 @@ class Calm:
                 sources.append((source.sees, line.keys, line.values))
             elif source.spoken:
                 sources.append((source.sees, np.empty(0, np.int64), np.empty(0)))
-        return RoomLine(room, sources, self._edges_of(room), self.turns)
+        return RoomLine(room, sources, self.edges_of(room), self.turns)
 
     def _learn(self, level: LowLevel) -> None:
         run = self._runs.get(level.signal)
@@ -350,7 +376,7 @@ class Calm:
             for key, lit in zip(found.keys.tolist(), found.truths().tolist(), strict=True):
                 changes.append((key // self.turns, key % self.turns, lit))
         light.waking, due = 0, light.waking if light.edge else 0
-        self._lines[light] = LightLine(light, changes, lux, due, self.turns, self._last)
+        self._lines[light] = LightLine(light, changes, lux, due, self.turns, self.last)
 
     def _told(self, cell: Cell, zone: Zone) -> list[Signal]:
         """Signals that speak, of those that tell ``cell``."""
@@ -405,7 +431,7 @@ class Calm:
         if first is not None and first != (watch.phase != QUIET and not watch.ending):
             keys = all_keys(changing)  # it has not heard yet how things are
         elif len(keys) and found.known:
-            turns = Turns(watch, keys, bool(first), self.turns, self._last)
+            turns = Turns(watch, keys, bool(first), self.turns, self.last)
             if self._history.only_ends and self._is_told(watch) and turns.is_plain():
                 keys = self._tell(watch, turns)
             else:
@@ -457,13 +483,18 @@ class Calm:
     def _hours_of(self, room: Room) -> Hours:
         working = room.working
         if working not in self._hours:
-            self._hours[working] = Hours(working, self._edges_of(room))
+            self._hours[working] = Hours(working, self.edges_of(room))
         return self._hours[working]
 
-    def _edges_of(self, room: Room) -> list[tuple[int, bool]]:
+    def edges_of(self, room: Room) -> list[tuple[int, bool]]:
+        """When working hours begin and end there."""
         edges = self._edges.get(room.working)
         if edges is None:
-            edges = self._edges[room.working] = edges_of(room.working, self._start, self._last)
+            if self._within is None:
+                edges = edges_of(room.working, self._start, self.last)
+            else:
+                edges = [edge for edge in self._within.edges_of(room) if self._start < edge[0] <= self.last]
+            self._edges[room.working] = edges
         return edges
 
     def _may_be_auto(self, mode: Signal) -> bool:

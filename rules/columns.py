@@ -2,8 +2,8 @@
 
 For each signal numpy finds where its value leaves the interval no rule can tell apart, where a gap ends, and what its
 integral is at every reading. The cells of ``rules.cells`` then run on these few, and look up the rest (the last value
-shown as evidence, energy since a mark) when they need it. Zones where nothing is unknown for the whole stretch need
-not even that: ``rules.calm`` judges them at once.
+shown as evidence, energy since a mark) when they need it. Zones where nothing is unknown for the whole stretch, or
+between two gaps, need not even that: ``rules.calm`` judges them at once.
 
 A long history comes in stretches of time, one after the other: between two of them every signal stands at its last
 reading, as it would have in live running, and the next stretch takes up from there. The order of readings is that of
@@ -12,7 +12,7 @@ reading, as it would have in live running, and the next stretch takes up from th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -30,6 +30,7 @@ from rules.memory import Memory
 from rules.presence import Room
 from rules.readings_file import Columns, Ints, Led, Series, between
 from rules.runs import Instants, Run
+from rules.spans import Calms
 from rules.timelines import FIRST_DEVICE
 from rules.watching import Watch
 from rules.zones import Plan, plan_of
@@ -47,7 +48,7 @@ class ColumnHistory:
         self._moment = 0
         self._rank = -1
         self._plan: Plan | None = None
-        self.calm: Calm | None = None  # while a stretch is gone through
+        self.calm: Calms | None = None  # while a stretch is gone through
         self._held_back: dict[Watch, tuple[int, int, int]] | None = None  # what calm zones raised: instant, rank, at
 
     def plan(self, memory: Memory) -> Plan:
@@ -56,8 +57,9 @@ class ColumnHistory:
         return self._plan
 
     def prepare(self, watch: Cell) -> None:
-        if self.calm is not None:
-            self.calm.prepare(watch, self._moment, self._rank)
+        calm = None if self.calm is None else self.calm.calm_of(watch)
+        if calm is not None:
+            calm.prepare(watch, self._moment, self._rank)
 
     @property
     def only_ends(self) -> bool:
@@ -79,17 +81,20 @@ class ColumnHistory:
         self._held_back.pop(watch, None)
         return False
 
-    def say_all(self, memory: Memory) -> None:
-        """Say what was held back and has not ended, as it was then."""
+    def say_all(self, memory: Memory, calms: Sequence[Calm]) -> None:
+        """Say what was held back in ``calms`` and has not ended, as it was then."""
         present = (memory.now, self._moment, self._rank)
-        for watch, (moment, rank, at) in (self._held_back or {}).items():
+        held_back = self._held_back or {}
+        for watch, (moment, rank, at) in list(held_back.items()):
+            calm = None if self.calm is None else self.calm.calm_of(watch)
+            if calm is not None and calm not in calms:
+                continue
             memory.now, self._moment, self._rank = moment, moment, rank
             self.prepare(watch)
             watch.tell_found("raised", at)
-        if self._held_back:
-            self._held_back.clear()
-        if self.calm is not None:
-            self._look_back(memory, self.calm)
+            del held_back[watch]
+        for calm in calms:
+            self._look_back(memory, calm)
         memory.now, self._moment, self._rank = present
 
     def _look_back(self, memory: Memory, calm: Calm) -> None:
@@ -253,22 +258,24 @@ def _find(memory: Memory, columns: Columns) -> Iterator[list[Finding]]:
             history.add(run)
             runs[run.signal] = run
     if memory.now >= EARLIEST:
-        history.calm = Calm(memory, history, history.plan(memory), runs, ranks, last)
-    yield from _feed(memory, history, _sources(history.calm, runs, firsts), ranks)
-    if last > memory.now:
-        memory.advance(last)
-    history.set_now(last, len(by_device))
-    memory.advance(last)
-    history.say_all(memory)
+        history.calm = Calms(memory, history, history.plan(memory), runs, ranks, last)
+    feed = _Feed(memory, history, _sources(history.calm, runs, firsts), ranks)
+    for edge in history.calm.edges if history.calm is not None else ():
+        if edge == memory.now:
+            feed.turn(edge)
+        elif edge < last:
+            yield from feed.until(edge)
+    yield from feed.until(last)
+    history.say_all(memory, [] if history.calm is None else [history.calm.whole])
     yield _taken(memory)
     if history.calm is not None:
-        history.calm.end()
+        history.calm.end_whole()
         history.calm = None
     history.end()
 
 
 def _sources(
-    calm: Calm | None, runs: dict[Signal, Run], firsts: list[tuple[int, Track]]
+    calm: Calms | None, runs: dict[Signal, Run], firsts: list[tuple[int, Track]]
 ) -> list[tuple[Track, Run | None, Ints]]:
     """Who tells the engine something, and when: not the calm zones, nor what nobody listens to while it is known."""
     found: list[tuple[Track, Run | None, Ints]] = [(track, None, np.array([at])) for at, track in firsts]
@@ -380,47 +387,121 @@ class _Events:
             signal.total = self.totals[place]
 
 
-def _feed(
-    memory: Memory, history: ColumnHistory, sources: list[tuple[Track, Run | None, Ints]], ranks: dict[Track, int]
-) -> Iterator[list[Finding]]:
+class _Feed:
     """What signals must take, and watches hear of, by time and device; of one instant, a device's signals together."""
-    calm = history.calm
-    turns = len(ranks) + FIRST_DEVICE + 1
-    keys = [times * turns + (ranks[track] + FIRST_DEVICE) for track, _, times in sources]
-    lengths = [len(part) for part in keys]
-    calls: list[Cell] = []
-    if calm is not None and calm.hears:
-        keys.append(np.array([key for key, _ in calm.hears], np.int64))
-        calls = [cell for _, cell in calm.hears]
-    if not keys:
-        return
-    whole = np.concatenate(keys)
-    which = np.repeat(np.arange(len(sources) + 1), [*lengths, len(calls)])
-    number = np.concatenate([np.arange(length) for length in (*lengths, len(calls))])
-    order = np.lexsort((which, whole))
-    events = [None if run is None else _Events(run) for _, run, _ in sources]
-    tracks = {rank: track for track, rank in ranks.items()}
-    group: list[tuple[_Events, int]] = []
-    listening: list[Cell] = []
-    spoken = False
-    now = -1
-    for key, source, place in zip(whole[order].tolist(), which[order].tolist(), number[order].tolist(), strict=True):
-        if key != now:
-            if now >= 0:
-                moment, rank = now // turns, now % turns - FIRST_DEVICE
-                _apply(memory, history, (moment, rank, tracks[rank] if spoken else None), group, listening)
-                if memory.findings:
-                    yield _taken(memory)
-            group, listening, spoken, now = [], [], False, key
-        if source == len(sources):
-            listening.append(calls[place])
-            continue
-        spoken = True
-        found = events[source]
-        if found is not None:
-            group.append((found, place))
-    moment, rank = now // turns, now % turns - FIRST_DEVICE
-    _apply(memory, history, (moment, rank, tracks[rank] if spoken else None), group, listening)
+
+    def __init__(
+        self,
+        memory: Memory,
+        history: ColumnHistory,
+        sources: list[tuple[Track, Run | None, Ints]],
+        ranks: dict[Track, int],
+    ) -> None:
+        self._memory, self._history, self._speakers = memory, history, len(ranks)
+        self._turns = turns = len(ranks) + FIRST_DEVICE + 1
+        self._sources = sources
+        self._numbers: dict[Signal, int] = {run.signal: n for n, (_, run, _) in enumerate(sources) if run is not None}
+        self._awake = np.ones(len(sources) + 1, np.bool_)  # which sources are not judged in some calm span
+        keys = [times * turns + (ranks[track] + FIRST_DEVICE) for track, _, times in sources]
+        lengths = [len(part) for part in keys]
+        whole = np.concatenate(keys) if keys else np.empty(0, np.int64)
+        which = np.repeat(np.arange(len(sources)), lengths)
+        number = np.concatenate([np.arange(length) for length in lengths]) if keys else whole
+        order = np.lexsort((which, whole))
+        self._keys, self._which, self._number = whole[order], which[order], number[order]
+        self._events: list[_Events | None] = [None] * len(sources)
+        self._tracks = {rank: track for track, rank in ranks.items()}
+        self._at = 0
+        self._hears: list[tuple[int, Cell]] = []
+
+    def until(self, moment: int) -> Iterator[list[Finding]]:
+        """All up to ``moment``, and what falls due by then; then begin and end what is calm from there."""
+        memory = self._memory
+        yield from self._go(moment)
+        if moment > memory.now:
+            memory.advance(moment)
+        self._history.set_now(moment, self._speakers)
+        memory.advance(moment)
+        self.turn(moment)
+
+    def turn(self, moment: int) -> None:
+        """Begin and end what is calm from ``moment`` on."""
+        history, calms = self._history, self._history.calm
+        if calms is None:
+            return
+        ending = calms.ending(moment)
+        if ending:
+            history.say_all(self._memory, ending)
+            self._mark(ending, moment, awake=True)
+            calms.end(ending)
+        self._mark(calms.begin(moment), moment, awake=False)
+
+    def _mark(self, calms: list[Calm], moment: int, *, awake: bool) -> None:
+        for calm in calms:
+            for signal in calm.signals:
+                self._history.catch_up(signal, moment)
+                if signal in self._numbers:
+                    self._awake[self._numbers[signal]] = awake
+
+    def _part(self, moment: int) -> Iterator[tuple[int, int, int | Cell]]:
+        """Keys up to ``moment``, in order, with source and number, or who hears."""
+        calms = self._history.calm
+        if calms is not None:
+            self._hears += calms.hears
+            calms.hears = []
+        limit = (moment + 1) * self._turns
+        begin, self._at = self._at, int(self._keys.searchsorted(limit))
+        part = slice(begin, self._at)
+        keys, which, number = self._keys[part], self._which[part], self._number[part]
+        if not self._awake.all():
+            up = self._awake[which]
+            keys, which, number = keys[up], which[up], number[up]
+        calls = [cell for key, cell in self._hears if key < limit]
+        if calls:
+            heard = [key for key, _ in self._hears if key < limit]
+            self._hears = [told for told in self._hears if told[0] >= limit]
+            keys = np.concatenate((keys, np.array(heard, np.int64)))
+            which = np.concatenate((which, np.full(len(calls), len(self._sources))))
+            number = np.concatenate((number, np.arange(len(calls))))
+            order = np.lexsort((which, keys))
+            keys, which, number = keys[order], which[order], number[order]
+        for key, source, place in zip(keys.tolist(), which.tolist(), number.tolist(), strict=True):
+            yield key, source, calls[place] if source == len(self._sources) else place
+
+    def _events_of(self, source: int) -> _Events | None:
+        run = self._sources[source][1]
+        found = self._events[source]
+        if found is None and run is not None:
+            found = self._events[source] = _Events(run)
+        return found
+
+    def _go(self, moment: int) -> Iterator[list[Finding]]:
+        memory = self._memory
+        group: list[tuple[_Events, int]] = []
+        listening: list[Cell] = []
+        spoken = False
+        now = -1
+        for key, source, what in self._part(moment):
+            if key != now:
+                if now >= 0:
+                    self._apply(now, spoken, group, listening)
+                    if memory.findings:
+                        yield _taken(memory)
+                group, listening, spoken, now = [], [], False, key
+            if isinstance(what, Cell):
+                listening.append(what)
+                continue
+            spoken = True
+            found = self._events_of(source)
+            if found is not None:
+                group.append((found, what))
+        if now >= 0:
+            self._apply(now, spoken, group, listening)
+
+    def _apply(self, key: int, spoken: bool, group: list[tuple[_Events, int]], listening: list[Cell]) -> None:
+        moment, rank = key // self._turns, key % self._turns - FIRST_DEVICE
+        here = (moment, rank, self._tracks[rank] if spoken else None)
+        _apply(self._memory, self._history, here, group, listening)
 
 
 def _apply(

@@ -7,6 +7,7 @@ the last bit.
 from __future__ import annotations
 
 from bisect import bisect_right
+from copy import copy
 from typing import Final
 
 import numpy as np
@@ -60,7 +61,7 @@ class Run:
     Where the signal was known before, its last reading of then stands first, as reading number 0 of ``times``.
     """
 
-    __slots__ = ("_high", "_low", "breaks", "coarse", "cuts", "entered", "events", "good", "instants", "rank",
+    __slots__ = ("_high", "_low", "breaks", "coarse", "cuts", "entered", "events", "first", "good", "instants", "rank",
                  "signal", "steady", "times", "total", "values", "worded")  # fmt: skip
 
     def __init__(
@@ -99,6 +100,7 @@ class Run:
             events = np.union1d(events, np.zeros(1, np.int64))
         self.events: Ints = events
         self.steady = known and self.good is None and not len(starts)  # neither gap nor flaw
+        self.first = 0  # place of the last reading before the events
         self.total: Floats | None = None
         if signal.summed and signal.summed != COUNTER:
             self._integrate(starts, sound, known)
@@ -182,6 +184,18 @@ class Run:
         if sound is not None:
             parts[1:][~(sound[1:] & sound[:-1])] = 0.0
         self.total = np.add.accumulate(parts)
+
+    def part(self, after: int, until: int) -> Run:
+        """The same after ``after`` up to ``until`` (ms) alone: no other events, steady where it has no gap then. Only
+        to be asked for while the signal is as it stands within that span."""
+        part = copy(self)
+        part.first = first = self.instants.place(after, True)
+        end = self.instants.place(until, True) + 1
+        events, breaks = self.events, self.breaks
+        part.events = events[slice(*events.searchsorted([first + 1, end]).tolist())]
+        broken = len(breaks) and int(breaks.searchsorted(first + 1)) != int(breaks.searchsorted(end))
+        part.steady = first >= 0 and self.good is None and not broken and not self.signal.unknown
+        return part
 
     def bring(self, place: int) -> None:
         """The signal as it stands after reading number ``place``."""

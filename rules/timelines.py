@@ -91,7 +91,7 @@ class SignalLine:
         places = run.events
         self.keys = run.times[places] * turns + (run.rank + FIRST_DEVICE)
         self.values = run.values[places]
-        first: float = run.values[0] if run.worded else signal.number
+        first: float = run.values[run.first] if run.worded else signal.number
         self.numbers = np.concatenate((np.array([first]), self.values))
         self._keys: list[int] = self.keys.tolist()
         self._lines: dict[bool, Line] = {}

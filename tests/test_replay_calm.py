@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from building.document import parse_document
 from building.quantities import MODES
 from building.site import Site, build_site
-from rules import calm
+from rules import calm, spans
 from rules.catalogue import CATALOGUE, check_rules
 from rules.columns import find
 from rules.engine import Finding, RuleEngine
@@ -133,6 +133,54 @@ def test_regular_columns_give_the_alerts_of_single_readings(given: tuple[int, fl
     assert replay(SITES[which], columns).alerts == replay(SITES[which], readings_of(columns)).alerts
 
 
+def without(columns: Columns, device: str, places: slice) -> Columns:
+    """The same, but for the readings at ``places`` of each series of ``device``."""
+    kept = dict(columns)
+    for key, series in columns.items():
+        if key[0] == device:
+            left = np.delete(np.arange(len(series.times)), places)
+            kept[key] = Series(series.times[left], series.values[left])
+    return kept
+
+
+GAPS = st.lists(
+    st.tuples(
+        st.sampled_from(["ac", "ac2", "desk", "lamp", "lamps", "pir", "pir2", "plug", "plug2"]), st.integers(0, 800),
+        st.integers(1, 80),
+    ),
+    min_size=1, max_size=4,
+)  # fmt: skip
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.01, 0.05, 0.2]), GAPS, st.sampled_from([0, 1]))
+def test_columns_of_devices_with_gaps_give_the_alerts_of_single_readings(
+    seed: int, restless: float, gaps: list[tuple[str, int, int]], which: int
+) -> None:
+    columns = stream(seed, 3.0, restless, 0)
+    for device, place, size in gaps:
+        columns = without(columns, device, slice(place, place + size))
+    assert replay(SITES[which], columns).alerts == replay(SITES[which], readings_of(columns)).alerts
+
+
+def test_a_zone_with_a_gap_is_calm_before_it_and_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = without(stream(1, 4.0, 0.2, 0), "plug2", slice(600, 640))
+    edges: list[int] = []
+    begin = spans.Calms.begin
+
+    def counted(calms: spans.Calms, moment: int) -> list[calm.Calm]:
+        begun = begin(calms, moment)
+        edges.extend(edge for one in begun if one.zones for edge in (moment, one.last))
+        return begun
+
+    monkeypatch.setattr(spans.Calms, "begin", counted)
+    times = columns["plug2", "active_power"].times
+    told = replay(SITES[1], columns).alerts
+    assert int(times[599]) in edges
+    assert int(times[600]) in edges
+    assert told == replay(SITES[1], readings_of(columns)).alerts
+
+
 @settings(max_examples=12, deadline=None)
 @given(STREAMS, st.lists(st.floats(0, 1), max_size=3))
 def test_regular_columns_cut_into_stretches_give_the_same_findings(
@@ -239,11 +287,11 @@ def test_most_zones_of_a_regular_stream_are_calm(monkeypatch: pytest.MonkeyPatch
 
     class Counted(calm.Calm):
         def end(self) -> None:
-            rooms = [zone for zone in self._zones if zone.rooms]
+            rooms = [zone for zone in self.zones if zone.rooms]
             seen.append((len(rooms), sum(len(zone.watches) for zone in rooms)))
             super().end()
 
-    monkeypatch.setattr("rules.columns.Calm", Counted)
+    monkeypatch.setattr("rules.spans.Calm", Counted)
     columns: Mapping[tuple[str, str], Series] = stream(1, 2, 0.2, 0)
     assert replay(SITES[1], columns).alerts
     assert seen
