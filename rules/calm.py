@@ -27,6 +27,7 @@ from rules.memory import Memory
 from rules.presence import NEVER_AFTER, Room, Witness
 from rules.readings_file import Ints
 from rules.runs import Run
+from rules.standing_still import Moves, StillLine
 from rules.timelines import (
     FIRST_DEVICE,
     WAITING,
@@ -34,10 +35,8 @@ from rules.timelines import (
     LevelLine,
     LightLine,
     Line,
-    Moves,
     RoomLine,
     SignalLine,
-    StillLine,
     edges_of,
     seen_throughout,
     ticks_of,
@@ -279,13 +278,16 @@ class Calm:
             return False
         if run is None:
             return still.signal.unknown and still.value is None
-        if not run.steady:
+        if not run.steady and (run.good is not None or not run.ages):
             return False
         places = self._looks(run, ticks[0])
-        heard = run.times[places]
-        if len(heard) and (ticks[0] - heard).max() >= still.signal.stale_after:
-            return False
-        line = StillLine(still, ticks[0], heard, run.values[places], watch.after)
+        heard, values = run.times[places], run.values[places]
+        unknown = (places < 0) | (ticks[0] - heard >= still.signal.stale_after)
+        if unknown.any():
+            if not run.ages:
+                return False
+            values[unknown] = np.nan
+        line = StillLine(still, ticks[0], heard, values, watch.after)
         return line if line.harmless else False
 
     def _fall_asleep(self) -> None:

@@ -61,8 +61,8 @@ class Run:
     Where the signal was known before, its last reading of then stands first, as reading number 0 of ``times``.
     """
 
-    __slots__ = ("_high", "_low", "breaks", "coarse", "cuts", "entered", "events", "first", "good", "instants", "rank",
-                 "signal", "steady", "times", "total", "values", "worded")  # fmt: skip
+    __slots__ = ("_high", "_low", "ages", "breaks", "coarse", "cuts", "entered", "events", "first", "good", "instants",
+                 "rank", "signal", "steady", "times", "total", "values", "worded")  # fmt: skip
 
     def __init__(
         self,
@@ -86,6 +86,7 @@ class Run:
         nature = QUANTITIES[signal.quantity].nature
         self.worded = nature is Nature.WORD
         starts = self._starts(silences, said)
+        self.ages = said is None and not len(silences)  # unknown for nothing but the age of its own readings
         self.breaks = starts  # places of readings before which the signal was unknown for its age
         sound = self._sound()
         self.good: Ints | None = None  # place of the last plausible reading at or before each, where some are not

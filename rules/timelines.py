@@ -15,13 +15,12 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from building.quantities import MODES
-from rules.cells import NEVER, Cell, Signal, Timeline
+from rules.cells import NEVER, Signal
 from rules.clocks import Ticker, Working
 from rules.excess import Excess
 from rules.learning import LampLight, LowLevel
-from rules.maintenance import Still, seldom_stands
 from rules.presence import STUCK_AFTER, Room
-from rules.readings_file import Flags, Floats, Ints
+from rules.readings_file import Floats, Ints
 from rules.runs import Run
 
 CALENDAR, WAITING, FIRST_DEVICE = 0, 1, 2
@@ -283,80 +282,3 @@ class LightLine:
 
     def bring(self, key: int) -> None:
         self.light.jumps = self._states[bisect_right(self._told, key)]
-
-
-class Moves(Cell):
-    """Keeps up for those still looked at as time goes by when their neighbours moved last."""
-
-    __slots__ = ("_moves",)
-
-    def __init__(self, memory: Timeline, lines: Iterable[StillLine]) -> None:
-        super().__init__(memory, 3)
-        self._moves: dict[int, list[Still]] = {}
-        for line in lines:
-            for moment in line.moves():
-                self._moves.setdefault(moment, []).append(line.still)
-
-    def hear(self, moment: int) -> None:
-        for still in self._moves.get(moment, ()):
-            still.moved = moment
-
-
-def _sums(first: int, counted: Flags) -> Ints:
-    """``first``, and how many there are with each of those ``counted``."""
-    return np.concatenate((np.array([0]), np.cumsum(counted, dtype=np.int64))) + np.int64(first)
-
-
-class StillLine:
-    """A value that ought to move, looked at over a stretch. ``harmless`` where at no look it stood still too long."""
-
-    def __init__(self, still: Still, ticks: Ints, heard: Ints, values: Floats, wait: int) -> None:
-        self.still, self._ticks, self._heard, self._values = still, ticks, heard, values
-        before = np.concatenate((np.array([np.nan if still.value is None else still.value]), values[:-1]))
-        self._changed = values != before
-        self.harmless = True
-        self.idle = 0  # looks at which a counter had not moved, as far as they count
-        if not len(ticks):
-            return
-        places = np.maximum.accumulate(np.where(self._changed, np.arange(len(ticks)), -1))
-        since = np.where(places >= 0, heard[places], still.since)
-        # Before and after each look: what else the rule looks at is looked at, and told, in between.
-        stood = np.concatenate((np.array([still.since]), since[:-1]))
-        if still.excuses is not None:
-            idle = ~self._changed & (ticks - since <= still.MOST_IDLE)
-            self.idle = int(idle.sum())
-            if still.judged:
-                moves = _sums(still.moves, self._changed & ~np.isnan(before))
-                seldom = seldom_stands(moves, _sums(still.idle, idle))
-                seldom = seldom[:-1] | seldom[1:]
-                self.harmless = not bool((seldom & ~np.isnan(before) & (ticks - stood >= wait)).any())
-        else:
-            numbers = np.concatenate((before[ticks - stood >= wait], values[ticks - since >= wait]))
-            zero_usual = still.lowest is not None and still.lowest <= 0
-            self.harmless = bool(np.isnan(numbers).all() if not zero_usual else not np.nan_to_num(numbers).any())
-
-    def moves(self) -> list[int]:
-        """The looks at which it had moved since the one before."""
-        places = np.flatnonzero(self._changed)
-        moments: list[int] = self._ticks[places if self.still.value is not None else places[1:]].tolist()
-        return moments
-
-    def take(self) -> None:
-        """The cell as it is after the last look."""
-        still, values = self.still, self._values
-        if not len(values):
-            return
-        changes = np.flatnonzero(self._changed)
-        if len(changes):
-            moves = changes if still.value is not None else changes[1:]
-            if len(moves):
-                still.moved = int(self._ticks[moves[-1]])
-                still.moves += len(moves)
-            still.value, still.since = float(values[-1]), int(self._heard[changes[-1]])
-        still.idle += self.idle
-        early = max(still.KNOWN_AFTER - still.looks, 0)
-        counted = np.concatenate((values[:early], values[early:][values[early:] != 0]))
-        if len(counted):
-            least = float(counted.min())
-            still.lowest = least if still.lowest is None else min(still.lowest, least)
-        still.looks += len(values)

@@ -250,7 +250,7 @@ COUNTER_SITES = [
 
 
 def counters(seed: int) -> Columns:
-    """A week of counters that stand still now and then, some of them of devices that tell a power, early or late."""
+    """A week of counters that stand still or say nothing now and then; some devices tell a power, early or late."""
     draw = np.random.default_rng(seed)
     times = START + 2 * EVERY * np.arange(7 * 144)
     columns = {}
@@ -263,6 +263,10 @@ def counters(seed: int) -> Columns:
         if device == "d" or draw.random() < 0.3:
             place = int(draw.choice([0, 0, len(times) // 2]))
             columns[device, "active_power"] = Series(times[place:], (steps * 600.0 + draw.integers(2))[place:])
+    for device in "main", "a", "b", "c", "d":
+        for _ in range(draw.integers(3)):
+            place = int(draw.integers(len(times) // 2))
+            columns = without(columns, device, slice(place, place + int(draw.choice([1, 3, 6, 20, 90, 200]))))
     return columns
 
 
