@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 
@@ -11,11 +12,10 @@ from building.errors import ConfigError, InputError
 from building.instants import to_iso
 from building.readings import Reading
 from building.site import DAY, Site
-from collector.storing.embedded import DATABASE
-from collector.storing.stored import StoredReadings
 from greenwarden import terminal
-from greenwarden.door import data_folder, open_site, with_overtime_told
+from greenwarden.door import open_site, with_overtime_told
 from greenwarden.moments import told_moment
+from greenwarden.stores import open_kept
 from rules.catalogue import CATALOGUE
 from rules.engine import RuleEngine
 from rules.readings_file import between, read_readings, readings_of
@@ -41,13 +41,11 @@ def why_site(path: Path, rule: str, place: str, at: str | None, readings: Path |
         own = {key: series for key, series in columns.items() if key[0] in needed}
         found = _explained(site, rule, place, readings_of(between(own, None, moment + 1)), moment)
     else:
-        if site.store.influxdb is not None:
-            raise InputError("the readings are in InfluxDB; write them to a file, and name it with --readings")
         moment = SystemClock().now() if moment is None else moment
         site = with_overtime_told(path, site)
         needed = _needed(site, rule, place)
-        with StoredReadings(data_folder(path, site) / DATABASE) as store:
-            kept = (reading for reading in store.readings(moment - _LOOK_BACK, moment + 1) if reading.device in needed)
+        with ExitStack() as opened:
+            kept = open_kept(path, site, opened).readings(moment - _LOOK_BACK, moment + 1, needed)
             found = _explained(site, rule, place, kept, moment)
     if json:
         terminal.emit_json({"explanations": [as_json(why, site) for why in found]})

@@ -4,43 +4,43 @@ from __future__ import annotations
 
 import csv
 import gzip
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass
 from io import TextIOWrapper
+from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NamedTuple, Protocol
+from typing import Any, BinaryIO, Final, NamedTuple
 
 import numpy as np
 
 from building.errors import ConfigError, InputError
 from building.instants import to_iso
 from building.quantities import QUANTITIES, Nature
+from building.readings import Grade, Reading
 from building.site import Site
-from collector.storing.embedded import DATABASE
-from collector.storing.influx import InfluxStore
 from collector.storing.stored import StoredReadings
 from greenwarden import terminal
-from greenwarden.door import data_folder, open_site
+from greenwarden.door import open_site
 from greenwarden.moments import told_moment
+from greenwarden.stores import open_kept
 
 _STRETCH: Final = 31 * 86_400_000  # ms of one series in memory
+_AT_ONCE: Final = 50_000  # readings in memory
+_ROW_GROUP: Final = 500_000  # rows
 
 
 class _Piece(NamedTuple):
     device: str
     quantity: str
-    times: Any  # numpy, ms since 1970 UTC
-    values: Any
-
-
-class _Source(Protocol):
-    def read(self, device: str, quantity: str, start: int, end: int) -> tuple[Any, Any]: ...
+    times: list[int]  # ms since 1970 UTC
+    values: list[float | str]
 
 
 def export_readings(
     path: Path, target: Path, device: str | None, quantity: str | None, start: str | None, end: str | None
 ) -> None:
-    """Write the usable values of numbers to ``target`` (.csv, .csv.gz or .parquet), series by series.
+    """Write the usable values to ``target``, a .csv or .csv.gz, or those that are numbers to a .parquet.
 
     Raises ConfigError, InputError, StoreAway.
     """
@@ -52,7 +52,8 @@ def export_readings(
     half = target.with_name(f".part-{target.name}")  # what stood there before stays until this one is whole
     try:
         with ExitStack() as opened:
-            pieces = _pieces(site, path, opened, device, quantity, first, last)
+            wish = _Wish(device, quantity, first, last, words=write is _write_csv)
+            pieces = _pieces(site, path, opened, wish)
             rows = write(half, pieces, site)
         half.replace(target)
     except OSError as error:
@@ -62,36 +63,64 @@ def export_readings(
     terminal.say(f"{target}: {rows:,} values")
 
 
-def _pieces(
-    site: Site,
-    path: Path,
-    opened: ExitStack,
-    device: str | None,
-    quantity: str | None,
-    first: int | None,
-    last: int | None,
-) -> Iterator[_Piece]:
-    source: _Source
-    if site.store.influxdb is not None:
-        if first is None or last is None:
-            raise ConfigError("with an InfluxDB write --from and --to; it is asked for that time only")
-        source, span = opened.enter_context(InfluxStore(site, site.store.influxdb)), (first, last - 1)
-        series = [(one.id, name) for one in site.devices for name in QUANTITIES]
-    else:
-        stored = opened.enter_context(StoredReadings(data_folder(path, site) / DATABASE))
-        source, series, span = stored, stored.series(), stored.span() or (0, -1)
-    if device is not None and device not in site.device and all(name != device for name, _ in series):
-        raise ConfigError(f"there is no device {device!r}, neither in {path.name} nor in the store")
-    begin = max(span[0], first if first is not None else span[0])
-    finish = min(span[1] + 1, last if last is not None else span[1] + 1)
-    for name, what in series:
-        known = QUANTITIES.get(what)
-        if device not in (None, name) or quantity not in (None, what) or known is None or known.nature is Nature.WORD:
+@dataclass(frozen=True)
+class _Wish:
+    """What is to be exported: of one device and quantity or of all, from ``first`` up to before ``last`` (ms)."""
+
+    device: str | None
+    quantity: str | None
+    first: int | None
+    last: int | None
+    words: bool
+
+    def holds(self, device: str, quantity: str) -> bool:
+        known = QUANTITIES.get(quantity)
+        if self.device not in (None, device) or self.quantity not in (None, quantity) or known is None:
+            return False
+        return self.words or known.nature is not Nature.WORD
+
+    def within(self, span: tuple[int, int] | None) -> tuple[int, int]:
+        """First instant, and the one after the last, of what there is."""
+        begin, end = span or (0, -1)
+        return max(begin, self.first or begin), min(end + 1, end + 1 if self.last is None else self.last)
+
+
+def _pieces(site: Site, path: Path, opened: ExitStack, wish: _Wish) -> Iterator[_Piece]:
+    kept = open_kept(path, site, opened)
+    embedded = kept if isinstance(kept, StoredReadings) else None
+    series = [] if embedded is None else embedded.series()
+    if wish.device is not None and wish.device not in site.device and all(name != wish.device for name, _ in series):
+        raise ConfigError(f"there is no device {wish.device!r}, neither in {path.name} nor in the store")
+    begin, end = wish.within(kept.span())
+    if embedded is None:
+        yield from _gathered(kept.readings(begin, end, None if wish.device is None else [wish.device]), wish)
+        return
+    for device, quantity in series:
+        if not wish.holds(device, quantity):
             continue
-        for at in range(begin, finish, _STRETCH):
-            times, values = source.read(name, what, at, min(finish, at + _STRETCH))
+        worded = QUANTITIES[quantity].nature is Nature.WORD
+        for at in range(begin, end, _STRETCH):
+            times, values = embedded.read(device, quantity, at, min(end, at + _STRETCH))
             if len(times):
-                yield _Piece(name, what, times, values)
+                said: list[float | str] = values.tolist()
+                if worded:
+                    said = [embedded.word(int(code)) for code in values]
+                yield _Piece(device, quantity, times.tolist(), said)
+
+
+def _gathered(readings: Iterable[Reading], wish: _Wish) -> Iterator[_Piece]:
+    """Series by series, of so many readings at a time."""
+    coming = iter(readings)
+    while some := list(islice(coming, _AT_ONCE)):
+        found: dict[tuple[str, str], _Piece] = {}
+        for reading in some:
+            for quantity, value in reading.values.items():
+                if wish.holds(reading.device, quantity) and reading.quality.of(quantity) is not Grade.BAD:
+                    key = (reading.device, quantity)
+                    piece = found.get(key) or found.setdefault(key, _Piece(*key, [], []))
+                    piece.times.append(reading.taken_at)
+                    piece.values.append(value)
+        yield from found.values()
 
 
 Write = Callable[[Path, Iterator[_Piece], Site], int]
@@ -113,8 +142,8 @@ def _write_csv(target: Path, pieces: Iterator[_Piece], site: Site) -> int:
         writer.writerow(("time", "device", "quantity", "value"))
         for piece in pieces:
             writer.writerows(
-                (to_iso(at, site.site.tz), piece.device, piece.quantity, repr(value))
-                for at, value in zip(piece.times.tolist(), piece.values.tolist(), strict=True)
+                (to_iso(at, site.site.tz), piece.device, piece.quantity, value)
+                for at, value in zip(piece.times, piece.values, strict=True)
             )
             rows += len(piece.times)
         file.flush()
@@ -136,16 +165,25 @@ def _write_parquet(target: Path, pieces: Iterator[_Piece], site: Site) -> int:
     instant = arrow.timestamp("ms", tz=site.site.timezone)
     schema = arrow.schema([("time", instant), ("device", word), ("quantity", word), ("value", arrow.float64())])
     rows = 0
+    waiting: list[Any] = []
     with parquet.ParquetWriter(target, schema, compression="zstd") as writer:
+
+        def write() -> None:
+            writer.write_table(arrow.concat_tables(waiting).unify_dictionaries())
+            waiting.clear()
+
         for piece in pieces:
-            count = len(piece.times)
-            zeros = arrow.array(np.zeros(count, np.int32))
+            zeros = arrow.array(np.zeros(len(piece.times), np.int32))
             columns = [
-                arrow.array(piece.times).cast(instant),
+                arrow.array(piece.times, arrow.int64()).cast(instant),
                 arrow.DictionaryArray.from_arrays(zeros, [piece.device]),
                 arrow.DictionaryArray.from_arrays(zeros, [piece.quantity]),
-                arrow.array(piece.values),
+                arrow.array(piece.values, arrow.float64()),
             ]
-            writer.write_table(arrow.Table.from_arrays(columns, schema=schema))
-            rows += count
+            waiting.append(arrow.Table.from_arrays(columns, schema=schema))
+            rows += len(piece.times)
+            if sum(map(len, waiting)) >= _ROW_GROUP:
+                write()
+        if waiting:
+            write()
     return rows

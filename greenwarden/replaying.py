@@ -17,17 +17,15 @@ from building.document import Document, read_document
 from building.durations import format_duration
 from building.errors import ConfigError, InputError
 from building.instants import to_iso
-from building.readings import Reading
 from building.site import Site, build_site
-from collector.storing.embedded import DATABASE
-from collector.storing.stored import StoredReadings
 from greenwarden import terminal
-from greenwarden.door import data_folder, open_site, with_overtime_told
+from greenwarden.door import open_site, with_overtime_told
 from greenwarden.moments import told_moment
+from greenwarden.stores import open_kept
 from rules.bill import Bill, Difference, Item, bill, difference
 from rules.catalogue import check_rules
 from rules.readings_file import Stretches
-from rules.replay import Replayed, as_lines, open_readings, replay
+from rules.replay import InOrder, Replayed, as_lines, open_readings, replay
 from rules.rhythm import Rhythm, with_rhythms
 
 _KEYS = ("kwh", "litres", "cost", "kgco2")
@@ -49,7 +47,7 @@ class Asked:
 class Source(NamedTuple):
     """Where readings come from, asked for anew for every set of rules; and the periods learned from them."""
 
-    readings: Callable[[], Stretches | Iterable[Reading]]
+    readings: Callable[[], Stretches | InOrder]
     rhythms: list[Rhythm]
 
 
@@ -120,12 +118,10 @@ def open_source(
 ) -> tuple[Site, Source]:
     """The readings from a file, or from the store, and the site with the periods learned from a file."""
     if readings is None:
-        folder = data_folder(path, site)
-        if site.store.influxdb is not None:
-            raise InputError("the readings are in InfluxDB; write them to a file, and name it with --readings")
-        store = opened.enter_context(StoredReadings(folder / DATABASE))
-        start, end = limits[0] or 0, SystemClock().now() + 1 if limits[1] is None else limits[1]
-        return with_overtime_told(path, site), Source(lambda: store.readings(start, end), [])
+        store = open_kept(path, site, opened)
+        first, last = store.span() or (0, -1)
+        start, end = max(first, limits[0] or 0), last + 1 if limits[1] is None else min(limits[1], last + 1)
+        return with_overtime_told(path, site), Source(lambda: InOrder(store.readings(start, end), start, end - 1), [])
     reading = progress.add_task(_word(site, "读取", "reading"), total=None)
     stretches = open_readings(readings, site, told=lambda rows: progress.update(reading, completed=rows), limits=limits)
     site, rhythms = with_rhythms(site, next(iter(stretches), {}))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gc
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 import msgspec
@@ -20,9 +23,11 @@ from rules.memory import Memory
 from rules.readings_file import Columns, Stretches, between, open_readings, read_readings
 from rules.topology import SILENT
 
-__all__ = ["Replayed", "as_lines", "open_readings", "read_readings", "replay"]
+__all__ = ["InOrder", "Replayed", "as_lines", "open_readings", "read_readings", "replay"]
 
 _BATCH: Final = 5_000
+_TAKEN: Final = attrgetter("taken_at")
+_BY_TIME: Final = attrgetter("taken_at", "device")
 
 Progress = Callable[[int, int], None]
 """Called with how much is done and how much there is: readings, or values of columns."""
@@ -38,15 +43,24 @@ class Replayed(NamedTuple):
     skipped: int  # readings from before 2000, or from the future
 
 
+class InOrder(NamedTuple):
+    """Readings that come in order of time, as a store gives them, and between which instants (ms): however many there
+    are, they never lie in memory all at once."""
+
+    readings: Iterable[Reading]
+    first: int
+    last: int
+
+
 def replay(
     site: Site,
-    source: Columns | Stretches | Iterable[Reading],
+    source: Columns | Stretches | InOrder | Iterable[Reading],
     *,
     now: int | None = None,
     progress: Progress | None = None,
 ) -> Replayed:
-    """Run readings, in any order, through the rules of ``site``: columns from ``read_readings`` or ``open_readings``,
-    or readings singly.
+    """Run readings through the rules of ``site``: columns from ``read_readings`` or ``open_readings``, or readings
+    singly, in any order unless they are ``InOrder``.
 
     Time ends with the last reading: what was still wasting then has ``ended`` None. ``now`` (ms) leaves out readings
     from the future, unless all of them lie there, as simulated ones may. All kinds of source give the same alerts.
@@ -55,20 +69,53 @@ def replay(
         return _replay_columns(site, source, now, progress, source.values)
     if isinstance(source, Mapping):
         return _replay_columns(site, [source], now, progress, None)
-    ordered, skipped = _sensible(source, now)
+    if isinstance(source, InOrder):
+        return _replay_singly(site, source.readings, now, progress, source.first, source.last)
+    every = sorted(source, key=_BY_TIME)
+    if not every:
+        return Replayed([], 0, None, None, 0)
+    return _replay_singly(site, every, now, progress, every[0].taken_at, every[-1].taken_at)
+
+
+def _replay_singly(
+    site: Site, readings: Iterable[Reading], now: int | None, progress: Progress | None, begin: int, end: int
+) -> Replayed:
     engine = RuleEngine(site)
     memory = engine.new_memory()
     log = _Log(site)
-    for start in range(0, len(ordered), _BATCH):
-        batch = ordered[start : start + _BATCH]
-        log.take(engine.step(memory, batch))
+    begin = max(begin, EARLIEST)
+    first, last, seen, taken = None, 0, 0, 0
+    for batch in _batches(readings):
+        seen += len(batch)
+        kept = [reading for reading in batch if reading.taken_at >= EARLIEST]
+        if first is None and kept:
+            first = kept[0].taken_at
+        if now is not None and first is not None and first <= now:
+            kept = [reading for reading in kept if reading.taken_at <= now]
+        if kept:
+            last = kept[-1].taken_at
+            taken += len(kept)
+            log.take(engine.step(memory, kept))
         if progress is not None:
-            progress(start + len(batch), len(ordered))
-    if not ordered:
-        return Replayed([], 0, None, None, skipped)
-    last = ordered[-1].taken_at
+            progress(seen, round(seen * (end - begin + 1) / max(batch[-1].taken_at - begin + 1, 1)))
+    if first is None:
+        return Replayed([], 0, None, None, seen)
     log.take(engine.tick(memory, last))
-    return Replayed(log.closed(engine, memory, last), len(ordered), ordered[0].taken_at, last, skipped)
+    return Replayed(log.closed(engine, memory, last), taken, first, last, seen - taken)
+
+
+def _batches(readings: Iterable[Reading]) -> Iterator[list[Reading]]:
+    """Some at a time, by time and device; those of one instant together."""
+    coming = iter(readings)
+    rest: list[Reading] = []
+    while new := list(islice(coming, _BATCH)):
+        rest += new
+        end = bisect_left(rest, rest[-1].taken_at, key=_TAKEN)
+        if end:
+            yield sorted(rest[:end], key=_BY_TIME)
+            rest = rest[end:]
+    if rest:
+        yield sorted(rest, key=_BY_TIME)
 
 
 class _Log:
@@ -168,14 +215,6 @@ def _count(columns: Columns) -> int:
 def _cut(columns: Columns, until: int | None) -> Columns:
     """Without what comes before the year 2000 or after ``until``."""
     return between(columns, EARLIEST, None if until is None else until + 1)
-
-
-def _sensible(readings: Iterable[Reading], now: int | None) -> tuple[list[Reading], int]:
-    every = sorted(readings, key=lambda reading: (reading.taken_at, reading.device))
-    kept = [reading for reading in every if reading.taken_at >= EARLIEST]
-    if now is not None and kept and kept[0].taken_at <= now:
-        kept = [reading for reading in kept if reading.taken_at <= now]
-    return kept, len(every) - len(kept)
 
 
 def as_lines(alerts: Iterable[Alert]) -> Iterator[bytes]:

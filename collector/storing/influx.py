@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from queue import SimpleQueue
 from types import TracebackType
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 from urllib.parse import urlencode
 
 import numpy as np
@@ -53,9 +53,22 @@ class _NoOrganisations(StoreAway):
     """No organisation was named, and the server shows none."""
 
 
+class Table(NamedTuple):
+    """One series of an InfluxQL answer; ``time`` is among the columns, in ms since 1970 UTC."""
+
+    tags: Mapping[str, str]
+    columns: list[str]
+    rows: list[list[Any]]
+
+    def times(self) -> list[int]:
+        """Instants of the rows (ms)."""
+        place = self.columns.index("time")
+        return [int(row[place]) for row in self.rows]
+
+
 class _Writer(Protocol):
     def post(self, lines: bytes) -> None: ...
-    def query(self, text: str) -> list[dict[str, Any]]: ...
+    def query(self, text: str) -> list[Table]: ...
     def close(self) -> None: ...
 
 
@@ -153,15 +166,22 @@ class InfluxStore:
     def read(self, device: str, quantity: str, start: int, end: int) -> tuple[Ints, Floats]:
         """Instants and values of one series in [start, end), in order. Raises StoreAway or StoreRefused."""
         text = self._lines.query(device, quantity, start, end)
-        rows = self._do(lambda: self._connected().query(text)).result() if text else []
+        rows = [dict(zip(table.columns, row, strict=True)) for table in self._tables(text) for row in table.rows]
         found = [(row["time"], row[quantity]) for row in rows if isinstance(row.get(quantity), int | float)]
         return np.array([at for at, _ in found], np.int64), np.array([value for _, value in found], np.float64)
 
     def first(self, device: str, quantity: str, start: int) -> int | None:
         """The instant of the first value from ``start`` on; None for no value. Raises StoreAway or StoreRefused."""
         text = self._lines.query(device, quantity, start, None)
-        rows = self._do(lambda: self._connected().query(text)).result() if text else []
-        return int(rows[0]["time"]) if rows else None
+        times = [at for table in self._tables(text) for at in table.times()]
+        return times[0] if times else None
+
+    def _tables(self, text: str | None) -> list[Table]:
+        return self.tables(text) if text else []
+
+    def tables(self, text: str) -> list[Table]:
+        """What the database answers to InfluxQL. Raises StoreAway or StoreRefused."""
+        return self._do(lambda: self._connected().query(text)).result()
 
     def _post(self, bodies: Iterable[bytes]) -> None:
         """All ``bodies``, a few at a time; a refusal is raised once the others have arrived."""
@@ -240,8 +260,8 @@ class _LineWriter:
         if _is_page(answer.headers):
             raise _no_influxdb(self._settings)
 
-    def query(self, text: str) -> list[dict[str, Any]]:
-        return _rows(self._pool, self._settings, self._database, text)
+    def query(self, text: str) -> list[Table]:
+        return _tables(self._pool, self._settings, self._database, text)
 
     def close(self) -> None:
         self._pool.clear()
@@ -308,8 +328,8 @@ class _ClientWriter:
                     raise
             self._write_again(lines)
 
-    def query(self, text: str) -> list[dict[str, Any]]:
-        return _rows(self._pool, self._settings, self._bucket, text)
+    def query(self, text: str) -> list[Table]:
+        return _tables(self._pool, self._settings, self._bucket, text)
 
     def close(self) -> None:
         self._client.close()
@@ -375,24 +395,29 @@ class _ClientWriter:
         return found
 
 
-def _rows(pool: urllib3.PoolManager, settings: InfluxSettings, database: str, text: str) -> list[dict[str, Any]]:
-    """Rows of an InfluxQL query; none of a database that is not there yet."""
+def _tables(pool: urllib3.PoolManager, settings: InfluxSettings, database: str, text: str) -> list[Table]:
+    """The answer to an InfluxQL query; empty of a database that is not there yet."""
     query = {"db": database, "epoch": "ms", "q": text}
     answer = _asked(pool, settings, "GET", "/query", query, headers=_login(settings))
     if answer.status == 404:
         return []
     if answer.status >= 300:
         raise _error(answer.status, answer.data, settings)
-    rows: list[dict[str, Any]] = []
+    tables: list[Table] = []
     try:
         for result in json.loads(answer.data)["results"]:
             if "error" in result and "not found" not in result["error"]:
                 raise StoreAway(f"InfluxDB at {settings.url} cannot answer now ({result['error'][:_LONGEST_REASON]})")
             for series in result.get("series", ()):
-                rows += [dict(zip(series["columns"], row, strict=True)) for row in series.get("values", ())]
+                if series.get("partial"):
+                    raise StoreAway(f"InfluxDB at {settings.url} answers in part only; raise its max-row-limit")
+                columns, rows = list(series["columns"]), list(series.get("values", ()))
+                if "time" not in columns or any(len(row) != len(columns) for row in rows):
+                    raise ValueError("no table of points")
+                tables.append(Table(dict(series.get("tags", {})), columns, rows))
     except (ValueError, LookupError, TypeError, AttributeError):  # no JSON, or none of the form that InfluxQL has
         raise _no_influxdb(settings) from None
-    return rows
+    return tables
 
 
 def _is_page(headers: Mapping[str, str]) -> bool:

@@ -39,6 +39,11 @@ def tag_text(value: object) -> str:
     return text + " " if text.endswith("\\") else text
 
 
+def literal(value: object) -> str:
+    """A tag's value as InfluxQL compares with it."""
+    return "'" + tag_text(value).replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
 class LineEncoder:
     """Line protocol for the devices of ``site``."""
 
@@ -94,9 +99,7 @@ class LineEncoder:
         known = self._site.device.get(device)
         if known is None:
             return None
-        tags = {"device": tag_text(device), "site": tag_text(self._site.site.name)}
-        quoted = {name: text.replace("\\", "\\\\").replace("'", "\\'") for name, text in tags.items()}
-        where = " AND ".join(f"\"{name}\" = '{text}'" for name, text in quoted.items())
+        where = f'"device" = {literal(device)} AND "site" = {literal(self._site.site.name)}'
         limit = "ORDER BY time LIMIT 1" if end is None else f"AND time < {end}ms"
         return f'SELECT "{quantity}" FROM "{known.kind}" WHERE {where} AND time >= {start}ms {limit}'  # noqa: S608 - quoted
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -172,15 +172,16 @@ class StoredReadings(SqliteFile):
         lasts = [int(at.max()) for at in tail] + ([last] if last is not None else [])
         return (min(firsts), max(lasts)) if firsts else None
 
-    def readings(self, start: int, end: int) -> Iterator[Reading]:
-        """Every reading in order of time, as it was written: with flaws, bad values and "no answer"."""
+    def readings(self, start: int, end: int, devices: Collection[str] | None = None) -> Iterator[Reading]:
+        """Every reading, or those of ``devices``, in order of time, as it was written: with flaws, bad values and "no
+        answer"."""
         span = self.span()
         if span is None:
             return
         start, end = max(start, span[0]), min(end, span[1] + 1)
         while start < end:
             step = self._stretch(start, end)
-            yield from self._readings(start, min(start + step, end))
+            yield from self._readings(start, min(start + step, end), devices)
             start += step
 
     def word(self, code: int) -> str:
@@ -368,9 +369,10 @@ class StoredReadings(SqliteFile):
         share = _AT_ONCE / max(1, stored + waiting)
         return max(60_000, min(end - start, int((end - start) * share)))
 
-    def _readings(self, start: int, end: int) -> Iterator[Reading]:
+    def _readings(self, start: int, end: int, devices: Collection[str] | None) -> Iterator[Reading]:
         with self._snapshot():
-            tables = [(shape, self._rows(shape, start, end)) for shape in self._shapes.values()]
+            shapes = [one for one in self._shapes.values() if devices is None or one.device in devices]
+            tables = [(shape, self._rows(shape, start, end)) for shape in shapes]
         tables = [(shape, rows) for shape, rows in tables if len(rows[0])]
         if not tables:
             return
