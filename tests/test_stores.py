@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from building.document import parse_document
+from building.fields import Secret
 from building.quantities import implausible
 from building.readings import GOOD, Flaw, Grade, Quality, Reading, no_answer, with_flaws
 from building.site import InfluxSettings, Site, build_site
@@ -25,7 +26,7 @@ from rules.catalogue import check_rules
 from rules.replay import InOrder, replay
 from tests.engine_parts import patient_site, streams
 from tests.parts import Influxd
-from tests.storing_parts import every_kind_of_reading, small_site
+from tests.storing_parts import Influxd2, every_kind_of_reading, small_site
 
 START = 1_782_900_000_000  # 2026-07-01 18:00 in Shanghai
 MINUTE = 60_000
@@ -119,9 +120,24 @@ def test_an_export_holds_numbers_and_words_of_either_store_and_replays_alike(
     assert '"readings":120' in over
 
 
-def test_readings_come_back_from_influxdb_as_they_were_written_but_for_bad_words(influxd: Influxd) -> None:
+@pytest.fixture(params=["1.6.7", "2.x"])
+def settings_of_influxdb(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[InfluxSettings]:
+    if request.param == "1.6.7":
+        with Influxd(tmp_path) as server:
+            yield InfluxSettings(url=server.url, database="energy")
+        return
+    with Influxd2(tmp_path) as second:
+        monkeypatch.setenv("TEST_INFLUX_TOKEN", second.token)
+        yield InfluxSettings(url=second.url, token=Secret("${TEST_INFLUX_TOKEN}"), org=second.org, bucket="energy")
+
+
+def test_readings_come_back_from_influxdb_as_they_were_written_but_for_bad_words(
+    settings_of_influxdb: InfluxSettings,
+) -> None:
     site, written = small_site("line\nbreak"), every_kind_of_reading()
-    with InfluxStore(site, InfluxSettings(url=influxd.url, database="energy")) as store:
+    with InfluxStore(site, settings_of_influxdb) as store:
         kept = InfluxReadings(site, store)
         assert kept.span() is None
         assert list(kept.readings(0, START * 2)) == []
