@@ -31,10 +31,11 @@ class Text(NamedTuple):
 
 
 class Part(NamedTuple):
-    """One of the conditions that make up a rule's, as ``why`` tells it."""
+    """One of the conditions that make up a rule's, as ``why`` tells it, and the cells that it alone looks at."""
 
     name: Text
     test: Callable[[], Truth]
+    inputs: Sequence[Cell]
 
 
 @dataclass(frozen=True)
@@ -71,12 +72,14 @@ class Condition:
 
 def room_empty(room: Room) -> Part:
     """Nobody is there; without sensors: it is outside working hours."""
-    return Part(Text("房间无人", "nobody is there"), lambda: room.vacant)
+    return Part(Text("房间无人", "nobody is there"), lambda: room.vacant, (room,))
 
 
 def not_needed(room: Room) -> Part:
     """Nobody is there, or it is outside working hours."""
-    return Part(Text("无人或非工作时间", "nobody is there, or it is outside working hours"), lambda: room.unneeded)
+    return Part(
+        Text("无人或非工作时间", "nobody is there, or it is outside working hours"), lambda: room.unneeded, (room,)
+    )
 
 
 def both(first: Truth, second: Truth) -> Truth:

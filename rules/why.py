@@ -47,18 +47,11 @@ class Why(NamedTuple):
     truth: Truth
     parts: tuple[tuple[Text, Truth], ...]
     inputs: tuple[Input, ...]
+    missing: tuple[Input, ...]  # without which nothing can be said
     presence: Mapping[str, Any] | None
     since: int | None
     due: int | None
     limits: Mapping[str, Any]
-
-    @property
-    def missing(self) -> tuple[Input, ...]:
-        """Inputs without which nothing can be said: those told once and unknown now, else those never told."""
-        if self.truth is not None:
-            return ()
-        unknown = [one for one in self.inputs if one.quality in ("stale", "bad")]
-        return tuple(unknown or [one for one in self.inputs if one.quality == "never"])
 
 
 def devices_of(watch: Watch) -> set[str]:
@@ -68,8 +61,22 @@ def devices_of(watch: Watch) -> set[str]:
 
 def signals_of(watch: Watch) -> list[Signal]:
     """All signals behind a watch's condition, in order, each once."""
-    cells = [*watch.condition.inputs, *((watch.condition.room,) if watch.condition.room is not None else ())]
+    return _signals([*watch.condition.inputs, *((watch.condition.room,) if watch.condition.room is not None else ())])
+
+
+def _signals(cells: Iterable[Cell]) -> list[Signal]:
     return list(dict.fromkeys(signal for cell in cells for signal in _within(cell, set())))
+
+
+def _missing(watch: Watch, now: int) -> tuple[Input, ...]:
+    """What is not known of that on which the unknown parts of a condition look: what was told once, else what never
+    was."""
+    if watch.condition.test() is not None:
+        return ()
+    cells = [cell for part in watch.condition.parts if part.test() is None for cell in part.inputs]
+    inputs = [_input(signal, now) for signal in (_signals(cells) if cells else signals_of(watch))]
+    told = tuple(one for one in inputs if one.quality in ("stale", "bad"))
+    return told or tuple(one for one in inputs if one.quality == "never")
 
 
 def explain(site: Site, watch: Watch, now: int) -> Why:
@@ -88,6 +95,7 @@ def explain(site: Site, watch: Watch, now: int) -> Why:
         truth=condition.test(),
         parts=tuple((part.name, part.test()) for part in condition.parts) or ((rule.sentence, condition.test()),),
         inputs=tuple(_input(signal, now) for signal in signals_of(watch)),
+        missing=_missing(watch, now),
         presence=None if condition.room is None else _presence(condition.room),
         since=None if watch.phase == "quiet" else watch.since,
         due=due,

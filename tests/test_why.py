@@ -97,6 +97,23 @@ def test_what_is_missing_is_named_with_its_age_and_quality(asking: Asking) -> No
     assert found["sentence"] == "Unknown: no usable reading of pir occupancy."
 
 
+def test_only_what_the_unknown_condition_goes_by_is_called_missing(tmp_path: Path) -> None:
+    """In May the season says nothing, so without a mode nobody knows whether the unit cools; that it runs is known."""
+    site, readings = tmp_path / "devices.yaml", tmp_path / "r.csv"
+    site.write_text(
+        "version: 1\nsite: {name: hall, language: en}\nzones: [{id: '301'}]\n"
+        "devices: [{id: ac, kind: aircon, zone: '301', every: 1m}]\n",
+        encoding="utf-8",
+    )
+    rows = [f"2026-05-05T10:00:{second:02}+08:00,ac,running,1" for second in range(3)]
+    rows.append("2026-05-05T10:00:02+08:00,ac,setpoint,20")
+    readings.write_text("time,device,quantity,value\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    words = ("aircon_setpoint", "ac", "--site", str(site), "--readings", str(readings), "--json")
+    (found,) = json.loads(CliRunner().invoke(app, ["why", *words]).stdout)["explanations"]
+    assert [one["holds"] for one in found["conditions"]] == [True, None]
+    assert found["missing"] == ["ac mode", "ac temperature"]
+
+
 @pytest.mark.parametrize("language", ["zh", "en"])
 def test_people_get_a_table_for_each_device_of_a_zone(asking: Asking, language: str) -> None:
     text = asking.ask("lights_left_on", "301", "--at", "2026-07-01T18:20", language=language)

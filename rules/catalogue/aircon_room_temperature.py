@@ -45,8 +45,8 @@ def wire(bench: Bench, device: Device, values: Values) -> Condition:
         lambda: both(unit.running(), beyond()), inputs, (*rooms, work.setpoint, work.mode),
         facts=lambda: {"doing": work.now()},
         parts=(
-            Part(Text("空调在运行", "the air conditioner runs"), unit.running),
-            Part(Text("室温超出限值", "the room is beyond the limit"), beyond),
+            Part(Text("空调在运行", "the air conditioner runs"), unit.running, unit.inputs),
+            Part(Text("室温超出限值", "the room is beyond the limit"), beyond, (*work.inputs, *rooms)),
         ),
     )  # fmt: skip
 

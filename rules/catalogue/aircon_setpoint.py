@@ -60,8 +60,8 @@ def wire(bench: Bench, device: Device, values: Values) -> Condition:
     return Condition(
         test, (*inputs, excess), shown, spent=excess.spent, facts=facts,
         parts=(
-            Part(Text("空调在运行", "the air conditioner runs"), unit.running),
-            Part(Text("设定温度超出限值", "it is set beyond the limit"), outside),
+            Part(Text("空调在运行", "the air conditioner runs"), unit.running, unit.inputs),
+            Part(Text("设定温度超出限值", "it is set beyond the limit"), outside, (*work.inputs, setpoint)),
         ),
     )  # fmt: skip
 

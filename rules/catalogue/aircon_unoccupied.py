@@ -38,7 +38,7 @@ def wire(bench: Bench, device: Device, values: Values) -> Condition:
     unit = bench.aircon(device, values["running_above"])
     room = bench.room(device.zone)
     inputs = (*unit.inputs, room)
-    parts = (Part(Text("空调在运行", "the air conditioner runs"), unit.running), room_empty(room))
+    parts = (Part(Text("空调在运行", "the air conditioner runs"), unit.running, unit.inputs), room_empty(room))
     return Condition(
         lambda: both(unit.running(), room.vacant), inputs, unit.inputs, room, sure=room.vacant_for_sure, parts=parts
     )

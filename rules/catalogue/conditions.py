@@ -199,11 +199,12 @@ def wire(term: Term, bench: Bench, device: Device) -> Wired:
     """``term`` as a three-valued test over the cells of ``device``."""
     wired = Wired(lambda: None, [], [])
     terms = term.terms if isinstance(term, Joined) else (term,)
-    tests = [_build(part, bench, device, wired) for part in terms]
+    for part in terms:
+        text, before = written(part), len(wired.inputs)
+        test = _build(part, bench, device, wired)
+        wired.parts.append(Part(Text(text, text), test, tuple(wired.inputs[before:])))
+    tests = [part.test for part in wired.parts]
     wired.test = _joined(term.how, tests) if isinstance(term, Joined) else tests[0]
-    for part, test in zip(terms, tests, strict=True):
-        text = written(part)
-        wired.parts.append(Part(Text(text, text), test))
     return wired
 
 

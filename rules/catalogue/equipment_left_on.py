@@ -45,7 +45,7 @@ def wire(bench: Bench, device: Device, values: Values) -> Condition:
     return Condition(
         lambda: both(working(), room.unneeded), (power, switch, room, *learned), (power, switch), room,
         sure=room.unneeded_for_sure, facts=edge.facts,
-        parts=(Part(Text("设备在工作", "it works, or is switched on"), working), not_needed(room)),
+        parts=(Part(Text("设备在工作", "it works, or is switched on"), working, (power, switch)), not_needed(room)),
     )  # fmt: skip
 
 

@@ -58,8 +58,8 @@ def wire(bench: Bench, device: Device, values: Values) -> Condition | None:
 
     shown = (*sensors, *inputs)
     parts = (
-        Part(Text("灯亮着", "the light is on"), lit),
-        Part(Text("日光充足", "there is daylight enough"), bright),
+        Part(Text("灯亮着", "the light is on"), lit, inputs),
+        Part(Text("日光充足", "there is daylight enough"), bright, sensors),
     )
     return Condition(
         lambda: both(lit(), bright()), (*inputs, *sensors, *lights.values()), shown, facts=facts, parts=parts

@@ -49,7 +49,7 @@ def wire(bench: Bench, device: Device, values: Values) -> Condition:
     """Lit in an empty zone."""
     lit, signals = lit_by(bench, device, values["on_above"])
     room = bench.room(device.zone)
-    parts = (Part(Text("灯亮着", "the light is on"), lit), room_empty(room))
+    parts = (Part(Text("灯亮着", "the light is on"), lit, signals), room_empty(room))
     return Condition(
         lambda: both(lit(), room.vacant), (*signals, room), signals, room, sure=room.vacant_for_sure, parts=parts
     )

@@ -43,7 +43,7 @@ def wire(bench: Bench, device: Device, values: Values) -> Condition:
     inputs = (power, room) if edge.learned is None else (power, edge.learned, room)
     return Condition(
         lambda: both(standing_by(), room.unneeded), inputs, (power,), room, sure=room.unneeded_for_sure,
-        facts=edge.facts, parts=(Part(Text("设备在待机", "it stands by"), standing_by), not_needed(room)),
+        facts=edge.facts, parts=(Part(Text("设备在待机", "it stands by"), standing_by, (power,)), not_needed(room)),
     )  # fmt: skip
 
 

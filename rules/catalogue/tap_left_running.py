@@ -38,7 +38,7 @@ def wire(bench: Bench, device: Device, values: Values) -> Condition:
     def head() -> float:
         return 0.0 if flow.spoken else steps.step
 
-    parts = (Part(Text("水在流", "water runs"), running),)
+    parts = (Part(Text("水在流", "water runs"), running, (flowing, steps)),)
     return Condition(
         running, (flowing, steps), (flow, steps.volume), began=began, proved=proved, head=head, parts=parts
     )
