@@ -22,6 +22,7 @@ from collector.storing.keeper import Keeper
 from collector.storing.ledger import LEDGER, Ledger
 from collector.summing import intervals
 from greenwarden import terminal
+from greenwarden.alerting import MEMORY
 from greenwarden.door import data_folder, open_site
 from greenwarden.moments import told_moment
 
@@ -29,7 +30,34 @@ _UNITS: Final = {"energy": "kWh", "heat": "kWh", "volume": "m3", "gas": "m3", "f
 _LARGEST_FILE: Final = 100_000  # rows
 _LONGEST_BILL: Final = 3_660 * 86_400_000  # ms
 _LARGEST_NUMBER: Final = 1e12  # no meter has more digits
-_TAKEN_UP: Final = "the intervals follow within half a minute when the program runs, else at its next start"
+_WORDS: Final[dict[str, dict[str, str]]] = {
+    "en": {
+        "exchanged": "{device}: exchanged at {at}, from {old} to {new}; {then}",
+        "told": "{device}: {value} {unit} at {at}; {then}", "rows": "{file}: {rows} rows; {then}",
+        "anew": "{device}: to be computed anew; {then}", "all": "all meters",
+        "then": "the intervals follow within half a minute when the program runs, else at its next start",
+        "quiet": "nothing odd has happened to a counter", "empty": "there is no interval in this time",
+        "time": "time", "device": "device", "event": "event", "before": "before", "after": "after", "booked": "booked",
+        "from": "from", "of": "of", "cost": "cost {currency}", "kgco2": "kg CO2", "state": "state",
+        "share": "measured", "site": "site",
+        "energy": "energy kWh", "heat": "heat kWh", "volume": "volume m3", "gas": "gas m3", "fuel": "fuel m3",
+    },
+    "zh": {
+        "exchanged": "{device}：{at} 换表，旧表底数 {old}，新表底数 {new}；{then}",
+        "told": "{device}：{at} 抄见 {value} {unit}；{then}", "rows": "{file}：{rows} 行；{then}",
+        "anew": "{device}：将重新计算；{then}", "all": "全部表计",
+        "then": "程序运行时半分钟内更新区间账，否则下次启动时更新",
+        "quiet": "没有异常的计数记录", "empty": "这段时间没有区间数据",
+        "time": "时间", "device": "设备", "event": "事件", "before": "之前", "after": "之后", "booked": "入账",
+        "from": "起始", "of": "对象", "cost": "费用 {currency}", "kgco2": "碳排放 kg", "state": "状态",
+        "share": "实测", "site": "全楼",
+        "energy": "电量 kWh", "heat": "热量 kWh", "volume": "用水 m3", "gas": "燃气 m3", "fuel": "燃油 m3",
+        "measured": "实测", "settled": "结算", "estimated": "估算", "missing": "缺失", "withdrawn": "已撤销",
+        "wrap": "翻转", "reset": "归零", "return": "恢复", "step_back": "倒退", "spike": "突变", "jump": "跳变",
+        "exchange": "换表", "ratio_change": "变比更改", "gap": "间断",
+    },
+}  # fmt: skip
+"""What people read; words of the records that are not here are shown as they are."""
 
 
 def exchange(path: Path, device: str, old: float, new: float, at: str | None) -> None:
@@ -40,7 +68,7 @@ def exchange(path: Path, device: str, old: float, new: float, at: str | None) ->
     old, new = _number(old, "--old"), _number(new, "--new")
     with _keeper(path, site) as keeper:
         keeper.append(EXCHANGES, moment, device, {"device": device, "at": moment, "old": old, "new": new})
-    terminal.say(f"{device}: exchanged at {to_iso(moment, site.site.tz)}, from {old:.10g} to {new:.10g}; {_TAKEN_UP}")
+    _say(site, "exchanged", device=device, at=to_iso(moment, site.site.tz), old=f"{old:.10g}", new=f"{new:.10g}")
 
 
 def reading(path: Path, device: str, value: float, at: str | None) -> None:
@@ -51,7 +79,7 @@ def reading(path: Path, device: str, value: float, at: str | None) -> None:
     unit = _UNITS[field_of(_metered(site, device))]
     with _keeper(path, site) as keeper:
         keeper.append(READINGS, moment, device, {"device": device, "at": moment, "value": value})
-    terminal.say(f"{device}: {value:.10g} {unit} at {to_iso(moment, site.site.tz)}; {_TAKEN_UP}")
+    _say(site, "told", device=device, value=f"{value:.10g}", unit=unit, at=to_iso(moment, site.site.tz))
 
 
 def read_in(path: Path, file: Path) -> None:
@@ -63,7 +91,7 @@ def read_in(path: Path, file: Path) -> None:
     records = list(_records(site, file))
     with _keeper(path, site) as keeper:
         keeper.keep({}, records)
-    terminal.say(f"{file.name}: {len(records)} rows; {_TAKEN_UP}")
+    _say(site, "rows", file=file.name, rows=len(records))
 
 
 def compute_anew(path: Path, device: str | None) -> None:
@@ -73,25 +101,31 @@ def compute_anew(path: Path, device: str | None) -> None:
         _metered(site, device)
     with _keeper(path, site) as keeper:
         keeper.append(ANEW, 0, device or "", {"device": device or "", "at": 0})
-    terminal.say(f"{device or 'all meters'}: to be computed anew; {_TAKEN_UP}")
+    _say(site, "anew", device=device or _words(site)["all"])
 
 
 def show_journal(path: Path, device: str | None, *, as_json: bool) -> None:
     """What happened to counters: wrap, reset, exchange, change of ratio, step back, spike, with before and after."""
     site = open_site(path)
-    with _keeper(path, site) as keeper:
-        records = keeper.records(JOURNAL, key=device)
+    records: list[dict[str, Any]] = []
+    if (data_folder(path, site) / MEMORY).exists():  # to look makes no data folder
+        with _keeper(path, site) as keeper:
+            records = keeper.records(JOURNAL, key=device)
     if device is not None and not records:
         _metered(site, device)  # a slip of the pen must not read as "nothing happened"
     if as_json:
         terminal.emit_json({"journal": records})
         return
+    if not records:
+        _say(site, "quiet")
+        return
+    words = _words(site)
     rows = [
-        (one["at"], one["device"], one["event"], _plain(one["before"]), _plain(one["after"]), _plain(one.get("booked")),
-         "withdrawn" if one.get("withdrawn") else "")
+        (one["at"], one["device"], words.get(one["event"], one["event"]), _plain(one["before"]), _plain(one["after"]),
+         _plain(one.get("booked")), words.get("withdrawn", "withdrawn") if one.get("withdrawn") else "")
         for one in records
     ]  # fmt: skip
-    columns = ("time", "device", "event", "before", "after", "booked", "")
+    columns = (*(words[name] for name in ("time", "device", "event", "before", "after", "booked")), "")
     terminal.out.print(terminal.table("", columns, rows, right=(3, 4, 5)))
 
 
@@ -121,19 +155,29 @@ def show_intervals(
 
 
 def _print(site: Site, found: Sequence[Interval]) -> None:
+    if not found:
+        _say(site, "empty")
+        return
+    words = _words(site)
     fields = [field for field in _UNITS if any(field in one.values for one in found)]
     rows = [
-        (to_iso(one.start, site.site.tz), _name(one), *(_rounded(one.values.get(field), 3) for field in fields),
-         _rounded(one.cost, 2), _rounded(one.kgco2, 2), one.state.word, f"{one.share_measured:.0%}")
+        (to_iso(one.start, site.site.tz), one.tags.get(one.scope, words["site"]),
+         *(_rounded(one.values.get(field), 3) for field in fields), _rounded(one.cost, 2), _rounded(one.kgco2, 2),
+         words.get(one.state.word, one.state.word), f"{one.share_measured:.0%}")
         for one in found
     ]  # fmt: skip
-    heads = [f"{field} {_UNITS[field]}" for field in fields]
-    columns = ("from", "of", *heads, f"cost {site.site.tariffs.currency}", "kg CO2", "state", "measured")
+    heads = [words[name] for name in ("from", "of", *fields, "cost", "kgco2", "state", "share")]
+    columns = [head.format(currency=site.site.tariffs.currency) for head in heads]
     terminal.out.print(terminal.table("", columns, rows, right=range(2, 4 + len(fields))))
 
 
-def _name(interval: Interval) -> str:
-    return interval.tags.get(interval.scope, "site")
+def _words(site: Site) -> dict[str, str]:
+    return _WORDS[site.site.language]
+
+
+def _say(site: Site, what: str, **parts: object) -> None:
+    words = _words(site)
+    terminal.say(words[what].format(**parts, then=words["then"]))
 
 
 def _as_json(site: Site, one: Interval) -> dict[str, Any]:
@@ -156,11 +200,11 @@ def _rounded(value: float | None, digits: int) -> str:
 
 
 def _keeper(path: Path, site: Site) -> Keeper:
-    return Keeper(data_folder(path, site) / "memory.db")
+    return Keeper(data_folder(path, site) / MEMORY)
 
 
 def _number(value: float, what: str) -> float:
-    if not abs(value) < _LARGEST_NUMBER:
+    if not 0 <= value < _LARGEST_NUMBER:
         raise ConfigError(f"{what} {value:g} is no meter's number; write what stands on it, such as 1234.5")
     return value
 
@@ -202,8 +246,8 @@ def _record(site: Site, row: Mapping[str, str]) -> tuple[str, int, str, Mapping[
             told_moment(site, row["to"].strip()),
             _cell(row["amount"]),
         )
-        if end <= start or amount < 0:
-            raise ValueError("a bill needs from before to, and an amount of 0 or more")
+        if end <= start:
+            raise ValueError("a bill needs from before to")
         if end - start > _LONGEST_BILL:
             raise ValueError("a bill is for ten years at most; see from and to")
         return AMOUNTS, start, device, {"device": device, "start": start, "end": end, "amount": amount}
@@ -213,6 +257,6 @@ def _record(site: Site, row: Mapping[str, str]) -> tuple[str, int, str, Mapping[
 
 def _cell(text: str) -> float:
     value = float(text)
-    if not abs(value) < _LARGEST_NUMBER:
+    if not 0 <= value < _LARGEST_NUMBER:
         raise ValueError(f"{text!r} is no meter's number")
     return value

@@ -305,3 +305,34 @@ async def test_the_accounting_outlasts_a_memory_and_a_queue_that_cannot_be_used_
 
 def _no_room(*_: object) -> None:
     raise OSError(28, "No space left on device")
+
+
+async def test_a_chinese_house_reads_its_meters_in_chinese(site: Path) -> None:
+    site.write_text(SITE.replace("language: en", "language: zh"), encoding="utf-8")
+    assert "main：2026-07-01T12:05:00+08:00 换表，旧表底数 172.5" in ask(
+        "meter", "exchange", "main", "--old", "172.5", "--new", "0.5", "--at", "2026-07-01T12:05", "-s", site
+    )
+    assert "gas：2026-07-01T12:05:00+08:00 抄见 1234.5 m3；程序运行时" in ask(
+        "meter", "reading", "gas", "1234.5", "--at", "2026-07-01T12:05", "-s", site
+    )
+    assert "全部表计：将重新计算" in ask("meter", "anew", "-s", site)
+    await account(site, steady(24), START + 24 * HOUR)
+    journal = ask("meter", "journal", "-s", site)
+    assert all(word in journal for word in ("时间", "事件", "入账", "换表"))
+    told = ask("meter", "intervals", "--every", "1d", "--from", "2026-07-01", "-s", site)
+    assert all(word in told for word in ("起始", "电量 kWh", "费用 CNY", "碳排放 kg", "全楼"))
+    assert not any(word in told + journal for word in ("cost", "state", "event", "booked", "measured", "site"))
+
+
+def test_where_nothing_odd_has_happened_the_journal_says_so_and_makes_no_folder(site: Path) -> None:
+    assert ask("meter", "journal", "-s", site) == "nothing odd has happened to a counter\n"
+    assert json.loads(ask("meter", "journal", "-s", site, "--json")) == {"journal": []}
+    assert not (site.parent / "data").exists()
+
+
+def test_no_meter_shows_less_than_nothing(site: Path, tmp_path: Path) -> None:
+    assert "-3 is no meter's number" in refuse(2, "meter", "reading", "-s", site, "gas", "--", "-3")
+    assert "no meter's number" in refuse(2, "meter", "exchange", "main", "--old", "5", "--new", "-1", "-s", site)
+    file = tmp_path / "told.csv"
+    file.write_text("device,time,value\ngas,2026-06-01,-5\n")
+    assert "row 2: '-5' is no meter's number" in refuse(1, "meter", "import", file, "-s", site)
