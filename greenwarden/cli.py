@@ -152,15 +152,15 @@ def decode(
 ) -> None:
     """Show what a profile makes of bytes in a file; your own profiles lie in profiles/ beside the site file."""
     from greenwarden.decoding import decode_file, decode_vectors
-    from greenwarden.door import language_of, profiles_folder
+    from greenwarden.door import handed_in, language_of, profiles_folder
     from greenwarden.telegrams import MBUS, decode_telegram
 
     if vectors is not None and not profile and file is None:
-        right = decode_vectors(vectors, profiles_folder(site), as_json=json)
+        right = decode_vectors(handed_in(vectors), profiles_folder(site), as_json=json)
     elif vectors is None and profile == MBUS and file is not None:
-        right = decode_telegram(file, as_json=json, language=language_of(site))
+        right = decode_telegram(handed_in(file), as_json=json, language=language_of(site))
     elif vectors is None and profile and file is not None:
-        right = decode_file(profile, file, profiles_folder(site), as_json=json, language=language_of(site))
+        right = decode_file(profile, handed_in(file), profiles_folder(site), as_json=json, language=language_of(site))
     else:
         raise ConfigError("write either: decode PROFILE FILE, or: decode --vectors FILE.json")
     if not right:
@@ -501,10 +501,10 @@ def bring_back(
 ) -> None:
     """Put a backup in place of the data folder; what is there is moved aside."""
     from greenwarden.backup import restore
-    from greenwarden.door import data_folder, open_site
+    from greenwarden.door import data_folder, handed_in, open_site
 
     folder = data_folder(site, open_site(site))
-    aside = restore(source, folder)
+    aside = restore(handed_in(source), folder)
     terminal.say(f"{folder} is as it was in {source.name}" + (f"; what was there is in {aside}" if aside else ""))
 
 

@@ -22,6 +22,7 @@ from building.site import Device, Site
 from greenwarden import terminal
 from greenwarden.demo_outcome import Outcome
 from rules.channels import Message
+from rules.wording import money
 from simulators.truth import Expected
 
 _SHOWN: Final = ("active_power", "flow", "setpoint", "temperature", "occupancy", "illuminance", "mode", "on", "volume")
@@ -238,9 +239,13 @@ def _amount(kwh: float | None, litres: float | None) -> str:
 
 def _sum_line(outcome: Outcome, zh: bool) -> Text:
     told, waste = outcome.to_json(), outcome.waste()
-    parts = {"kwh": "{:.2f} kWh", "litres": "{:.0f} L", "cost": "{:.2f} " + waste["currency"], "kgco2": "{:.2f} kgCO2"}
-    known = [form.format(waste[key]) for key, form in parts.items() if waste[key] is not None]
-    amount = ", ".join(known) or "–"
+    forms = {"kwh": "{:.2f} kWh", "litres": "{:.0f} L", "cost": "", "kgco2": "{:.2f} kgCO2"}
+    known = [
+        form.format(waste[key]) if form else money(waste[key], waste["currency"], "zh" if zh else "en")
+        for key, form in forms.items()
+        if waste[key] is not None
+    ]
+    amount = ("，" if zh else ", ").join(known) or "–"
     if zh:
         text = (
             f"读数 {told['readings']}，丢失 {told['lost']}；故障 {told['faults']}，发现 {told['found']}，"

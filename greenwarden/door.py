@@ -37,6 +37,15 @@ def language_of(path: Path) -> str:
     return "zh" if spoken.startswith("zh") else "en"
 
 
+def handed_in(path: Path) -> Path:
+    """``path`` of a file that a command was given. Raises ConfigError where it is none: a slip of the pen."""
+    if not os.path.exists(path):  # never an error, also where a link leads to itself
+        raise ConfigError(f"{path} does not exist; give the path of a file")
+    if os.path.isdir(path):
+        raise ConfigError(f"{path} is a folder; give the path of a file")
+    return path
+
+
 def profiles_folder(path: Path) -> Path:
     """Where the user's own profiles are: ``profiles`` beside the site file."""
     return Path(os.path.realpath(path)).parent / "profiles"  # never an error, also where a link leads to itself

@@ -13,7 +13,7 @@ from building.instants import to_iso
 from building.readings import Reading
 from building.site import DAY, Site
 from greenwarden import terminal
-from greenwarden.door import open_site, with_overtime_told
+from greenwarden.door import handed_in, open_site, with_overtime_told
 from greenwarden.moments import told_moment
 from greenwarden.stores import open_kept
 from rules.catalogue import CATALOGUE
@@ -33,7 +33,7 @@ def why_site(path: Path, rule: str, place: str, at: str | None, readings: Path |
     moment = None if at is None else told_moment(site, at)
     _check(site, rule, place)
     if readings is not None:
-        columns = read_readings(readings, site)
+        columns = read_readings(handed_in(readings), site)
         site, _ = with_rhythms(site, columns)
         if moment is None:
             moment = max((int(times[-1]) for times, _ in columns.values() if len(times)), default=0)
@@ -94,7 +94,8 @@ def _tell(site: Site, why: Why) -> None:
     zone = site.zone.get(why.zone or "")
     place = "" if zone is None else zone.title
     name = site.device[why.device].title if why.device in site.device else why.device
-    terminal.say(f"{why.rule}  {place}  {name}  {to_iso(why.at, site.site.tz)[:16].replace('T', ' ')}")
+    at = to_iso(why.at, site.site.tz)[:16].replace("T", " ")
+    terminal.say("  ".join(part for part in (why.rule, place, name, at) if part))
     terminal.say(sentence(why, site))
     words = {True: "成立", False: "不成立", None: "未知"} if zh else {True: "true", False: "false", None: "unknown"}
     if why.parts:
@@ -113,7 +114,8 @@ def _tell(site: Site, why: Why) -> None:
         if one.quality != "never" or one in why.missing
     ]
     heads = ("设备", "量", "值", "多久之前", "质量") if zh else ("device", "quantity", "value", "age", "quality")
-    terminal.out.print(terminal.table("", heads, rows))
+    if rows:
+        terminal.out.print(terminal.table("", heads, rows))
     for line in _around(site, why, zh=zh):
         terminal.say(line)
 

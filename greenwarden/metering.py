@@ -23,7 +23,7 @@ from collector.storing.ledger import LEDGER, Ledger
 from collector.summing import intervals
 from greenwarden import terminal
 from greenwarden.alerting import MEMORY
-from greenwarden.door import data_folder, open_site
+from greenwarden.door import data_folder, handed_in, open_site
 from greenwarden.moments import told_moment
 
 _UNITS: Final = {"energy": "kWh", "heat": "kWh", "volume": "m3", "gas": "m3", "fuel": "m3"}
@@ -88,7 +88,7 @@ def read_in(path: Path, file: Path) -> None:
     Raises ConfigError, InputError naming the row.
     """
     site = open_site(path)
-    records = list(_records(site, file))
+    records = list(_records(site, handed_in(file)))
     with _keeper(path, site) as keeper:
         keeper.keep({}, records)
     _say(site, "rows", file=file.name, rows=len(records))

@@ -19,7 +19,7 @@ from building.errors import ConfigError, InputError
 from building.instants import to_iso
 from building.site import Site, build_site
 from greenwarden import terminal
-from greenwarden.door import open_site, with_overtime_told
+from greenwarden.door import handed_in, open_site, with_overtime_told
 from greenwarden.moments import told_moment
 from greenwarden.stores import open_kept
 from rules.bill import Bill, Difference, Item, bill, difference
@@ -123,7 +123,9 @@ def open_source(
         start, end = max(first, limits[0] or 0), last + 1 if limits[1] is None else min(limits[1], last + 1)
         return with_overtime_told(path, site), Source(lambda: InOrder(store.readings(start, end), start, end - 1), [])
     reading = progress.add_task(_word(site, "读取", "reading"), total=None)
-    stretches = open_readings(readings, site, told=lambda rows: progress.update(reading, completed=rows), limits=limits)
+    stretches = open_readings(
+        handed_in(readings), site, told=lambda rows: progress.update(reading, completed=rows), limits=limits
+    )
     site, rhythms = with_rhythms(site, next(iter(stretches), {}))
     progress.update(reading, total=progress.tasks[reading].completed or 1)
     return site, Source(lambda: stretches, rhythms)

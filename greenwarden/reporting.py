@@ -101,7 +101,7 @@ def _report(
     if not media:
         raise InputError(_no_meter(asked.department))
     if all(medium.use.amount is None for medium in media):
-        raise InputError(_nothing(books, span))
+        raise InputError(_nothing(books, span, books.calendar.local_date(max(times))))
     units = [books.unit(one, span) for one in ([department] if department else site.departments)]
     found = books.meters(span, asked.department)
     heads, areas = [unit.headcount for unit in units], [unit.area for unit in units]
@@ -214,12 +214,14 @@ def _no_meter(department: str | None) -> str:
     )
 
 
-def _nothing(books: Books, span: Span) -> str:
-    """What to say where the ledger has nothing of ``span``."""
+def _nothing(books: Books, span: Span, today: date) -> str:
+    """What to say where the ledger has nothing of ``span``; a report is of days that are over ``today``."""
     said = f"nothing is known of {span.begin} to {span.end - timedelta(1)}"
     known = books.known()
     if known is None:
         return f"{said}: no meter has been read yet; start the program with greenwarden run, or see greenwarden doctor"
+    if known.begin >= today:
+        return f"{said}; the first readings are of {known.begin}, which is not over: it can be reported tomorrow"
     return f"{said}; there are readings from {known.begin} to {known.end - timedelta(1)}, choose with --month or --from"
 
 

@@ -46,7 +46,8 @@ class RuleScore:
     cost_true: float = 0.0
     cost_told: float = 0.0
     priced: bool = True
-    estimated: bool = False
+    estimated: bool = False  # by the rule's own word, wherever it speaks: not held to the truth
+    told_roughly: bool = False  # an alert of it says so: nothing measures what it speaks of, as a rated power
     missed_ones: list[Expected] = field(default_factory=list)
     false_ones: list[Alert] = field(default_factory=list)
 
@@ -120,6 +121,7 @@ def _book(site: Site, one: Expected, alerts: Iterable[Alert], own: RuleScore, st
     for alert in fitting:
         own.cost_told += alert.waste.get("cost") or 0.0
         own.estimated |= one.rule in _ESTIMATED
+        own.told_roughly |= alert.used.estimated
         for place, key in enumerate(("kwh", "litres")):
             own.told[place] += alert.waste.get(key) or 0.0
     # Whether it is light enough is told by a sensor that speaks more seldom than the lamp's meter.

@@ -299,12 +299,12 @@ def _tables(site: Site, wish: Wish, played: Played, scores: Mapping[str, RuleSco
         (
             rule, own.faults, own.found, own.missed, own.false, _share(own.precision), _share(own.recall),
             f"{median(own.delays) / 1000:.0f} s" if own.delays else "–", f"{own.cost_true:.2f}" if own.priced else "–",
-            f"{own.cost_told:.2f}{'~' if own.estimated else ''}" if own.priced else "–",
+            f"{own.cost_told:.2f}{'~' if _rough(own) else ''}" if own.priced else "–",
         )
         for rule, own in scores.items()
     ]  # fmt: skip
     terminal.out.print(terminal.table("", columns, rows, right=range(1, 10)))
-    if any(own.estimated for own in scores.values()):
+    if any(map(_rough, scores.values())):
         terminal.say("~ 为估算值" if zh else "~ is an estimate")
     told = played.readings
     words = ("应到", "收到", "错误", "丢失") if zh else ("due", "got", "wrong", "lost")
@@ -322,6 +322,10 @@ def _tables(site: Site, wish: Wish, played: Played, scores: Mapping[str, RuleSco
             terminal.say(f"{'漏报' if zh else 'missed'}: {rule} {one.device} {since} ({fault})")
         for alert in own.false_ones[:5]:
             terminal.say(f"{'误报' if zh else 'false'}: {rule} {alert.device} {to_iso(alert.raised, site.site.tz)}")
+
+
+def _rough(own: RuleScore) -> bool:
+    return own.estimated or own.told_roughly
 
 
 def _share(share: float | None) -> str:

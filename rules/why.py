@@ -93,7 +93,8 @@ def explain(site: Site, watch: Watch, now: int) -> Why:
         at=now,
         phase=watch.phase,
         truth=condition.test(),
-        parts=tuple((part.name, part.test()) for part in condition.parts) or ((rule.sentence, condition.test()),),
+        parts=tuple((part.name, part.test()) for part in condition.parts)
+        or ((_named(rule.sentence), condition.test()),),
         inputs=tuple(_input(signal, now) for signal in signals_of(watch)),
         missing=_missing(watch, now),
         presence=None if condition.room is None else _presence(condition.room),
@@ -209,6 +210,12 @@ def as_json(why: Why, site: Site) -> dict[str, Any]:
         "limits": dict(why.limits),
         "sentence": sentence(why, site),
     }
+
+
+def _named(said: Text) -> Text:
+    """A rule's sentence as the name of its only condition, to stand in a list."""
+    first = said.en[:1].lower() if said.en[1:2].islower() else said.en[:1]  # "CO2 is high" stays
+    return Text(zh=said.zh.rstrip("。"), en=first + said.en[1:].rstrip("."))
 
 
 def sentence(why: Why, site: Site) -> str:

@@ -8,6 +8,15 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from building.site import load_site
+from greenwarden.books import Books
+from greenwarden.demo_outcome import Outcome
+from greenwarden.demo_screen import closing_tables
 
 TOP = Path(__file__).resolve().parents[1]
 
@@ -41,3 +50,20 @@ def test_ctrl_c_ends_the_demo_cleanly() -> None:
     assert "Traceback" not in out + err
     assert err.strip().endswith("stopped")
     assert "error" not in err
+
+
+@pytest.mark.parametrize(
+    ("language", "sum_line"),
+    [
+        ("zh", "浪费合计 7.44 kWh，497 L，7.84 元，3.95 kgCO2"),
+        ("en", "waste in all 7.44 kWh, 497 L, 7.84 CNY, 3.95 kgCO2"),
+    ],
+)
+def test_the_sum_at_the_end_is_in_the_words_of_the_alerts_above_it(
+    tmp_path: Path, language: str, sum_line: str
+) -> None:
+    path = tmp_path / "devices.yaml"
+    path.write_text(f"version: 1\nsite: {{name: hall, language: {language}}}\ndevices: []\n", encoding="utf-8")
+    alert = cast(Any, SimpleNamespace(waste={"kwh": 7.44, "litres": 497.0, "cost": 7.84, "kgco2": 3.95}))
+    outcome = Outcome(load_site(path), Books(), 0, [], [], [], [alert])
+    assert str(list(closing_tables(outcome))[-1]).endswith(sum_line)

@@ -147,8 +147,8 @@ def test_an_instant_that_no_time_zone_could_tell_is_refused(text: str) -> None:
         (["simulate", "--direct", "--start=9999-12-31T23:59:59-14:00"], 2, "is no time"),
         (["simulate", "--direct", "--start=9998-01-01"], 2, "a year from 2000 to 2099"),
         (["simulate", "--direct", f"--faults={'x' * 3000}"], 2, "there is no scenario"),
-        (["decode", "eastron_sdm120", "rec.txt", f"--site={'x' * 3000}"], 1, "rec.txt"),
-        (["decode", "eastron_sdm120", "rec.txt", "--site=loop"], 1, "rec.txt"),
+        (["decode", "eastron_sdm120", "rec.txt", f"--site={'x' * 3000}"], 2, "rec.txt"),
+        (["decode", "eastron_sdm120", "rec.txt", "--site=loop"], 2, "rec.txt"),
         (["dashboards", "export", "x" * 3000], 1, "cannot be written"),
         (["backup", "/"], 1, "/ is a folder; name the file to write"),
         (["replay", f"--alerts={'x' * 300}/a.jsonl", "--readings=r.csv"], 1, "does not exist"),
@@ -164,3 +164,26 @@ def test_odd_paths_and_dates_are_one_sentence(
     result = CliRunner().invoke(app, words)
     assert isinstance(result.exception, SystemExit), result.exception
     assert (result.exit_code, sentence in result.output) == (status, True), result.output
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("replay", "devices.yaml", "--readings"),
+        ("why", "lights_left_on", "lamp", "--readings"),
+        ("meter", "import"),
+        ("restore",),
+        ("decode", "eastron_sdm120"),
+        ("decode", "mbus"),
+        ("decode", "--vectors"),
+    ],
+)
+def test_a_file_that_is_not_there_ends_with_status_2_like_a_site_file_that_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "devices.yaml").write_bytes(SITE)
+    (tmp_path / "folder").mkdir()
+    for name, sentence in (("nofile", "nofile does not exist"), ("folder", "folder is a folder")):
+        result = CliRunner().invoke(app, [*words, name])
+        assert (result.exit_code, sentence in result.stderr) == (2, True), result.output

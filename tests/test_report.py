@@ -470,3 +470,15 @@ def test_another_data_folder_can_be_read_instead(house: House, tmp_path: Path) -
     assert house.refused(*JULY)[0] == 1
     told = house.told(*JULY, "--data", str(tmp_path / "elsewhere"))
     assert told["media"]["energy"]["amount"] == pytest.approx(3100)
+
+
+def test_a_house_whose_first_day_is_not_over_is_not_sent_in_a_circle(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    house.used("main", "2090-01-05T10:00", "2090-01-05T12:00", 3)
+    house.account("2090-01-05T12:00")
+    status, said = house.refused("--month", "2090-01")
+    assert (status, "first readings are of 2090-01-05, which is not over: it can be reported tomorrow" in said) == (
+        1,
+        True,
+    )
+    assert "choose with" not in said

@@ -37,3 +37,23 @@ def test_a_day_of_a_site_that_has_only_a_main_meter_can_be_drawn(tmp_path: Path)
     told = CliRunner().invoke(app, words)
     assert (told.exit_code, told.stderr) == (0, "")
     assert (tmp_path / "day.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_cost_that_alerts_themselves_call_estimated_is_marked_so(tmp_path: Path) -> None:
+    path = tmp_path / "devices.yaml"
+    path.write_text(
+        """
+version: 1
+site: {name: hall, language: en, working_hours: {mon-fri: "08:30-17:30"}, tariffs: {electricity: 0.8}}
+zones: [{id: "201", headcount: 4, area: 40}]
+devices:
+  - {id: ac-201, kind: aircon, zone: "201", every: 1m, rated_power: 1600}
+  - {id: pir-201, kind: sensor, zone: "201", every: 1m, quantities: [occupancy]}
+""",
+        encoding="utf-8",
+    )
+    words = ["simulate", str(path), "--days", "7", "--start", "2026-07-01", "--faults", "standard"]
+    told = CliRunner().invoke(app, [*words, "--score", "--direct"])
+    (line,) = [line for line in told.stdout.splitlines() if "aircon_unoccupied" in line]
+    assert line.rstrip().endswith("~"), told.stdout
+    assert "~ is an estimate" in told.stdout

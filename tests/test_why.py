@@ -180,3 +180,13 @@ def test_known_rules_are_named_once_each(asking: Asking) -> None:
     asking.ask("light_left_on", "lamp")
     assert asking.status == 2
     assert asking.complaint.count("lights_left_on") == 1
+
+
+def test_what_there_is_nothing_of_leaves_neither_a_gap_nor_an_empty_table(tmp_path: Path) -> None:
+    site, readings = tmp_path / "devices.yaml", tmp_path / "r.csv"
+    site.write_text("version: 1\nsite: {name: hall, language: en}\ndevices: [{id: gas, kind: gas}]\n", encoding="utf-8")
+    readings.write_text(rows().splitlines()[0] + "\n2026-07-01T18:00:00+08:00,gas,volume,1\n", encoding="utf-8")
+    told = CliRunner().invoke(app, ["why", "meter_silent", "gas", "--site", str(site), "--readings", str(readings)])
+    assert told.stdout.startswith("meter_silent  gas  2026-07-01 18:00\n")
+    assert "Not raised: not true: the device does not speak.\n" in told.stdout
+    assert "quality" not in told.stdout
