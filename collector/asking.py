@@ -135,7 +135,8 @@ async def _wait(
     )
 
     heard: list[Reading] = []
-    messages: list[Message] = []
+    messages: dict[tuple[str, bytes], Message] = {}  # each once: a broker may send what it keeps for every topic
+    topics = frozenset(listener.topics)
     wanted = set(profile.quantities) - {"online"}  # a last will alone says that the device is there, and no more
     telling = asyncio.Event()
 
@@ -144,7 +145,9 @@ async def _wait(
             readings = listener.readings(batch)
             batch.acknowledge()
             heard.extend(readings)
-            messages.extend(batch.messages)
+            for message in batch.messages:
+                if message.topic in topics:  # some brokers send what they keep of others along
+                    messages.setdefault((message.topic, message.payload), message)
             if any(wanted & {*reading.values, *reading.quality.flaws} for reading in readings):
                 telling.set()
 
@@ -162,7 +165,7 @@ async def _wait(
     if listening.done() and not listening.cancelled():
         listening.result()  # a fault of ours
     if heard:
-        return Answer(_together(heard), messages=tuple(messages))
+        return Answer(_together(heard), messages=tuple(messages.values()))
     if down.done():
         raise down.result()
     raise NoAnswer(f"device '{device.id}' has published nothing within {patience:g} s; check topic: {device.topic}")

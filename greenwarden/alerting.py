@@ -19,7 +19,7 @@ import msgspec
 
 from building.clock import SystemClock
 from building.durations import parse_duration
-from building.errors import ConfigError, DeliveryFailed, InputError
+from building.errors import ConfigError, DeliveryFailed, InputError, listed
 from building.instants import from_iso, to_iso
 from building.site import DAY, Site
 from collector.storing.keeper import Keeper
@@ -27,6 +27,7 @@ from greenwarden import alert_words, terminal
 from greenwarden.door import data_folder, open_site
 from rules.answers import leave, outcome, proposals
 from rules.cases import STANDING, Case
+from rules.catalogue import CATALOGUE
 from rules.channels import Channel, Message, open_channel, read_channel
 from rules.life import Answer, checked
 from rules.notifying import read_cases
@@ -216,6 +217,8 @@ def answer(
     """Acknowledge, silence or release; raises InputError when it makes no sense or is refused."""
     now = SystemClock().now()
     with _opened(path) as (site, keeper):
+        if action == "silence":
+            _known(site, fitting or {})
         full = None if ident is None else _find(keeper, ident)["id"]
         until = None if lasts is None else now + _span(lasts)
         given = Answer(
@@ -231,6 +234,16 @@ def answer(
         terminal.say("已留言，程序运行时生效" if chinese else "kept; it is taken up when greenwarden runs")
         return
     terminal.say("已记录" if chinese else "noted")
+
+
+def _known(site: Site, fitting: Mapping[str, str]) -> None:
+    """Raises ConfigError for a place or rule that the site does not have: its silence would hush nothing."""
+    there: dict[str, Iterable[str]] = {
+        "rule": {**CATALOGUE, **site.rules}, "zone": site.zone, "device": site.device, "department": site.department,
+    }  # fmt: skip
+    for what, name in fitting.items():
+        if name not in there[what]:
+            raise ConfigError(f"there is no {what} {name!r}; known are {listed(sorted(there[what])) or 'none'}")
 
 
 def _wait(keeper: Keeper, ident: str) -> str | None:

@@ -25,7 +25,9 @@ _WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         "device": "device", "kind": "kind", "zone": "zone", "link": "link", "profile": "profile", "points": "points",
         "requests": "requests", "registers": "registers", "every": "every", "address": "address",
         "devices": "devices", "per_minute": "requests/min", "share": "line busy",
-        "head": "{file}: {site}, {zones} zones, {links} links, {devices} devices", "right": "{file} is right.",
+        "head": "{file}: {site}, {zones}, {links}, {devices}", "right": "{file} is right.",
+        "zones_1": "{n} zone", "zones_n": "{n} zones", "links_1": "{n} link", "links_n": "{n} links",
+        "devices_1": "{n} device", "devices_n": "{n} devices",
         "on_change": "on change, {age}",
         "full": "link {link} takes {share} of its line's time before any meter's delay: polls will come late. "
         "Raise every: or slow:, raise the baud rate, or spread the meters over two lines.",
@@ -36,7 +38,9 @@ _WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         "device": "设备", "kind": "类型", "zone": "区域", "link": "通信", "profile": "型号", "points": "测点",
         "requests": "请求", "registers": "寄存器", "every": "周期", "address": "地址", "devices": "设备数",
         "per_minute": "请求/分", "share": "总线占用",
-        "head": "{file}：{site}，{zones} 个区域，{links} 条通信，{devices} 台设备", "right": "{file} 无误。",
+        "head": "{file}：{site}，{zones}，{links}，{devices}", "right": "{file} 无误。",
+        "zones_1": "{n} 个区域", "zones_n": "{n} 个区域", "links_1": "{n} 条通信", "links_n": "{n} 条通信",
+        "devices_1": "{n} 台设备", "devices_n": "{n} 台设备",
         "on_change": "变化时上报，{age}",
         "full": "通信 {link} 仅报文就占用总线 {share} 的时间，轮询会延迟。"
         "请加大 every: 或 slow:，提高波特率，或分成两条总线。",
@@ -66,7 +70,8 @@ def check_site(path: Path, *, as_json: bool, now: int) -> None:
         return
     words = _WORDS[site.site.language]
     counts = {"zones": len(site.zones), "links": len(site.links), "devices": len(site.devices)}
-    terminal.say(words["head"].format(file=path.name, site=site.site.name, **counts))
+    told = {what: words[f"{what}_{1 if n == 1 else 'n'}"].format(n=n) for what, n in counts.items()}
+    terminal.say(words["head"].format(file=path.name, site=site.site.name, **told))
     _show_devices([_device(device, plans[device.id], path, words) for device in site.devices], words)
     _show_links(links, words)
     unasked = [device.id for device in site.devices if device.link is None]
@@ -94,7 +99,8 @@ def _show(columns: Sequence[str], rows: Sequence[Mapping[str, object]], words: M
 
 
 def _show_devices(rows: Sequence[Mapping[str, object]], words: Mapping[str, str]) -> None:
-    _show(_COLUMNS if terminal.out.width >= _WIDE else _NARROW, rows, words)
+    asked = [row if row["link"] is not None else {**row, "every": None} for row in rows]  # of the others nobody asks
+    _show(_COLUMNS if terminal.out.width >= _WIDE else _NARROW, asked, words)
 
 
 def _show_links(links: Sequence[Mapping[str, Any]], words: Mapping[str, str]) -> None:

@@ -265,3 +265,19 @@ def test_every_stage_and_every_reason_it_gives_has_its_chinese() -> None:
         filled = re.sub(r"\{[^}]*\}", "8", filled)
         assert stage in alert_words.STAGES
         assert alert_words.reason(filled) != filled, reason
+
+
+async def test_a_silence_for_a_place_or_rule_that_the_site_does_not_have_is_refused(file: Path) -> None:
+    with Keeper(file.parent / "data" / "memory.db"):
+        pass
+    for what, known in (
+        ("zone", "301"),
+        ("device", "light-301"),
+        ("department", "finance"),
+        ("rule", "lights_left_on"),
+    ):
+        result = await command("alerts", "silence", f"--{what}", "3o1", "--why", "x", "--site", str(file))
+        assert (result.exit_code, f"there is no {what} '3o1'; known are" in result.stderr) == (2, True), result.output
+        assert known in result.stderr
+    ended = await command("alerts", "silence", "--zone", "gone", "--end", "--site", str(file))
+    assert ended.exit_code == 0, ended.output

@@ -80,3 +80,20 @@ def test_holidays_that_are_not_known_are_told_with_the_way_out(
     assert json.loads(capsys.readouterr().out)["missing_holidays"] == 2090
     check_site(tmp_path / "devices.yaml", as_json=True, now=from_iso("2026-03-01T00:00:00+08:00"))
     assert json.loads(capsys.readouterr().out)["missing_holidays"] is None
+
+
+def test_one_is_not_told_as_many_and_what_nobody_asks_has_no_period(tmp_path: Path) -> None:
+    path = tmp_path / "devices.yaml"
+    path.write_text(
+        "version: 1\nsite: {name: hall, language: en}\n"
+        'links: [{id: gateway, modbus: "tcp://10.1.0.5:502"}]\n'
+        "devices:\n  - {id: main, kind: electricity, profile: eastron_sdm120, link: gateway, unit: 1, every: 10s}\n"
+        "  - {id: gas, kind: gas}\n",
+        encoding="utf-8",
+    )
+    command = [sys.executable, "-m", "greenwarden", "check", str(path)]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert told.startswith("devices.yaml: hall, 0 zones, 1 link, 2 devices\n")
+    (main,) = [line.split() for line in told.splitlines() if line.strip().startswith("main")]
+    (gas,) = [line.split() for line in told.splitlines() if line.strip().startswith("gas")]
+    assert (main[-1], gas) == ("10s", ["gas", "gas"])

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from building.clock import FastClock
+from building.clock import FastClock, SystemClock
 from building.document import parse_document
 from building.readings import Grade, Reading
-from building.site import Site, build_site
+from building.site import Site, build_site, load_site
+from collector.asking import read_once
 from collector.service import Collector
 from collector.stream import Stream
 from greenwarden.scoring import score
@@ -138,3 +140,30 @@ def test_an_open_window_lets_the_heat_in_and_costs_more_and_is_told() -> None:
     assert used[Kind.WINDOW_OPEN] > 1.3 * used[Kind.AIRCON_IN_EMPTY_ROOM]
     assert rooms[Kind.WINDOW_OPEN] > rooms[Kind.AIRCON_IN_EMPTY_ROOM]
     assert all((one.faults, one.found, one.false) == (1, 1, 0) for one in told.values())
+
+
+async def test_what_is_shown_of_a_device_once_asked_is_its_own_and_nothing_twice(tmp_path: Path) -> None:
+    path = tmp_path / "devices.yaml"
+    path.write_text(
+        """
+version: 1
+site: {name: hall}
+links: [{id: broker, mqtt: "mqtt://10.1.0.5:1883", username: collector, password: "${GREENWARDEN_NO_SUCH_PASSWORD}"}]
+devices:
+  - {id: printer, kind: plug, profile: tasmota_plug, link: broker, topic: printer, every: 2s}
+  - {id: copier, kind: plug, profile: tasmota_plug, link: broker, topic: copier, every: 2s}
+""",
+        encoding="utf-8",
+    )
+    site = load_site(path)
+    async with Simulation(site, SystemClock(), seed=1) as served:
+        ends, logins = served.endpoints, served.credentials
+        running = Collector(site, SystemClock(), Stream(), endpoints=ends, credentials=logins)
+        async with running:  # the program goes on beside it
+            await eventually(
+                lambda: all(one.last_reading_at for one in running.health().devices.values()), "both plugs were heard"
+            )
+            answer = await read_once(site, "printer", SystemClock(), endpoints=ends, credentials=logins)
+    told = [(message.topic, message.payload) for message in answer.messages]
+    assert {topic.split("/")[1] for topic, _ in told} == {"printer"}
+    assert len(told) == len(set(told))
