@@ -17,6 +17,7 @@ STAGES: Final = {
 ANSWERS: Final = {
     "fixed": "已处理", "on_purpose": "有意为之", "false_alarm": "误报", "needs_work_order": "需要报修",
 }  # fmt: skip
+ACTIONS: Final = {"acknowledge": "确认", "silence": "暂停提醒", "release": "恢复提醒", "overtime": "登记加班"}
 WHO: Final = {"rules": "系统", "silence over": "暂停到期"}
 _WISHES: Final = {
     "firing": "首次通知", "reminder": "再次提醒", "resolved": "结束通知", "chattering": "反复出现通知",

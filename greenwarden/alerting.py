@@ -148,13 +148,16 @@ def _say_history(audit: Iterable[Mapping[str, Any]], *, chinese: bool) -> None:
     states, answers, people = (alert_words.STATES, alert_words.ANSWERS, alert_words.WHO) if chinese else words
     for step in audit:
         change = str(step.get("action"))
+        if chinese:
+            change = alert_words.ACTIONS.get(change, change)
         if "to" in step:
             change = f"{states.get(step['from'], step['from'])} → {states.get(step['to'], step['to'])}"
         subject = step.get("device") or step.get("zone") or ""
         reason = str(step.get("reason") or "")
         said = [answers.get(reason, reason), step.get("why"), _shown(step.get("until"))]
         who = people.get(step["who"], step["who"])
-        line = f"{_shown(step['at'])}  {step.get('rule', '')} {subject}  {change}  {who}"
+        about = " ".join(filter(None, (step.get("rule"), subject)))
+        line = f"{_shown(step['at'])}  {about}  {change}  {who}"
         terminal.say(" ".join(str(part) for part in [line, *said] if part))
 
 

@@ -489,8 +489,12 @@ def back_up(
     from greenwarden.backup import backup
     from greenwarden.door import data_folder, open_site
 
-    files = backup(data_folder(site, open_site(site)), target)
-    terminal.say(f"{target}: {files} files")
+    opened = open_site(site)
+    files = backup(data_folder(site, opened), target)
+    if opened.site.language == "zh":
+        terminal.say(f"{target}：已备份 {files} 个文件")
+    else:
+        terminal.say(f"{target}: {files} file{'' if files == 1 else 's'}")
 
 
 @app.command(name="restore")
@@ -503,8 +507,12 @@ def bring_back(
     from greenwarden.backup import restore
     from greenwarden.door import data_folder, handed_in, open_site
 
-    folder = data_folder(site, open_site(site))
+    opened = open_site(site)
+    folder = data_folder(site, opened)
     aside = restore(handed_in(source), folder)
+    if opened.site.language == "zh":
+        terminal.say(f"{folder} 已恢复为 {source.name} 的内容" + (f"；原有内容移至 {aside}" if aside else ""))
+        return
     terminal.say(f"{folder} is as it was in {source.name}" + (f"; what was there is in {aside}" if aside else ""))
 
 

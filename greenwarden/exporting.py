@@ -60,7 +60,7 @@ def export_readings(
         raise InputError(f"{target} cannot be written ({error.strerror})") from None
     finally:
         half.unlink(missing_ok=True)
-    terminal.say(f"{target}: {rows:,} values")
+    terminal.say(f"{target}：{rows:,} 个数值" if site.site.language == "zh" else f"{target}: {rows:,} values")
 
 
 @dataclass(frozen=True)

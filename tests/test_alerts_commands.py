@@ -281,3 +281,18 @@ async def test_a_silence_for_a_place_or_rule_that_the_site_does_not_have_is_refu
         assert known in result.stderr
     ended = await command("alerts", "silence", "--zone", "gone", "--end", "--site", str(file))
     assert ended.exit_code == 0, ended.output
+
+
+async def test_a_chinese_house_reads_in_chinese_what_people_did(file: Path) -> None:
+    file.write_text(file.read_text(encoding="utf-8").replace("language: en", "language: zh"), encoding="utf-8")
+    with Keeper(file.parent / "data" / "memory.db") as keeper:
+        now = SystemClock().now()
+        for at, action in ((now - 2000, "silence"), (now - 1000, "release")):
+            keeper.append(
+                "audit", at, "", {"at": "2026-07-01T18:00:00+08:00", "action": action, "who": "Li", "zone": "301"}
+            )
+    told = await command("alerts", "history", "--site", str(file))
+    assert [line.split("  ")[1:] for line in told.stdout.splitlines()] == [
+        ["301", "暂停提醒", "Li"],
+        ["301", "恢复提醒", "Li"],
+    ]

@@ -336,3 +336,13 @@ def test_no_meter_shows_less_than_nothing(site: Path, tmp_path: Path) -> None:
     file = tmp_path / "told.csv"
     file.write_text("device,time,value\ngas,2026-06-01,-5\n")
     assert "row 2: '-5' is no meter's number" in refuse(1, "meter", "import", file, "-s", site)
+
+
+async def test_a_chinese_house_exports_and_backs_up_in_chinese(site: Path, tmp_path: Path) -> None:
+    site.write_text(SITE.replace("language: en", "language: zh"), encoding="utf-8")
+    await account(site, steady(1), START + HOUR)
+    assert ask("export", tmp_path / "all.csv", "-s", site).endswith("all.csv：7 个数值\n")
+    backup = tmp_path / "b.tar.gz"
+    assert "b.tar.gz：已备份 " in ask("backup", backup, "-s", site)
+    told = ask("restore", backup, "-s", site)
+    assert "已恢复为 b.tar.gz 的内容；原有内容移至 " in told
