@@ -69,10 +69,10 @@ class SystemClock:
         return _nothing
 
 
+_HELD: Final = 200  # ms of a fast clock that it may be ahead of what somebody holds it for
 # Real nanoseconds:
 _STALL: Final = 50_000_000  # a busy computer that looks at a fast clock more seldom makes it wait
 _AHEAD: Final = 5_000_000  # that a fast clock may be ahead of the event loop, and of a task at work that it woke
-_HELD: Final = 1_000_000  # that it may be ahead of what somebody holds it for
 _LATE: Final = 10_000_000  # by which a task may be behind; for one that is further behind it waits at once
 _PATIENCE: Final = 1_000_000_000  # for which it waits at most; the task may have other things to do
 _BEAT: Final = 0.002  # real seconds between two turns of the event loop, when it has nothing else to do
@@ -133,7 +133,7 @@ class FastClock:
         held = object()
         with self._lock:
             self._moment()
-            self._under_way[held] = self._counted + _HELD, _FOR_EVER
+            self._under_way[held] = self._counted + int(_HELD * 1_000_000 / self.speed), _FOR_EVER
 
         def release() -> None:
             with self._lock:

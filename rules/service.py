@@ -189,8 +189,9 @@ class LiveRules:
                 track.said = max(track.said, self._clock.now())  # nor was anybody silent in it
 
     def _say_blind(self) -> None:
-        if self.blind_until is not None:
-            until = to_iso(self.blind_until, self.site.site.tz)[:16]
+        blind_until = self.blind_until
+        if blind_until is not None:
+            until = to_iso(blind_until, self.site.site.tz)[:16]
             log.warning("the rules judge nothing until %s: what is told now is older than what they know", until)
 
     def _set_back(self, jump: int) -> None:

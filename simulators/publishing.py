@@ -2,7 +2,7 @@
 
 A building that runs hundreds of times as fast as real time can say more than a busy computer's broker passes on, and
 what it passes on late looks as if devices had been silent for minutes. So after each burst an echo goes the same way
-through the broker, and a fast clock is held until it comes back.
+through the broker, and a fast clock is held until it comes back and the event loop has read what came before it.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 _CONNECT_WITHIN: Final = 10.0  # seconds
 _ECHO_WITHIN: Final = 2.0  # seconds; a broker that lets nobody listen to the echo is not waited for again
 _MOST_QUEUED: Final = 100_000  # messages waiting for the broker
+_TURNS: Final = 3  # of the event loop, after which it has read every socket that had something to say before the first
 
 
 class Login(NamedTuple):
@@ -46,6 +47,8 @@ class Publisher:
         self._echoes = False
         self._lock = threading.Lock()
         self._release: Callable[[], None] | None = None
+        self._again = False  # whether a burst went out after the echo that is under way
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._sent = 0.0  # when the echo went out, s of the event loop
         self._watched = False
         self._connected = threading.Event()
@@ -91,17 +94,39 @@ class Publisher:
         if not self._echoes:
             return
         with self._lock:
-            if self._release is not None:
+            self._again = self._release is not None
+            if self._again:
                 return
             self._release = self._clock.hold()
-        loop = asyncio.get_running_loop()
-        self._sent = loop.time()
+        self._loop = loop = asyncio.get_running_loop()
         if not self._watched:
             self._watched = True
             loop.call_later(_ECHO_WITHIN, self._watch, loop)
+        self._send_echo(loop)
+
+    def _send_echo(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._sent = loop.time()
         self._client.publish(self._topic, b"", qos=0)
 
     def _arrived(self) -> None:
+        """The echo is back, as the client's own thread says."""
+        try:
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._read, self._loop, _TURNS)
+        except RuntimeError:  # the loop has ended, and nobody waits any more
+            self._let_go()
+
+    def _read(self, loop: asyncio.AbstractEventLoop, turns: int) -> None:
+        """Let ``turns`` of the loop go by, and then time, unless something more has gone out."""
+        if turns:
+            loop.call_soon(self._read, loop, turns - 1)
+        elif self._again and self._echoes:
+            self._again = False
+            self._send_echo(loop)
+        else:
+            self._let_go()
+
+    def _let_go(self) -> None:
         with self._lock:
             release, self._release = self._release, None
         if release is not None:
@@ -118,13 +143,13 @@ class Publisher:
         self._watched = False
         log.debug("the broker sends no echo; time no longer waits for it")
         self._echoes = False
-        self._arrived()
+        self._let_go()
 
     def close(self) -> None:
         """Leave the broker."""
         self._echoes = False
         hang_up(self._client)
-        self._arrived()
+        self._let_go()
 
 
 def _at_once(_client: mqtt.Client, _data: object, opened: object) -> None:

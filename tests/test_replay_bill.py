@@ -136,8 +136,8 @@ def test_a_wrong_wish_is_one_sentence(folder: Path, words: tuple[str, ...], stat
 @pytest.mark.parametrize("name", ["absent.parquet", "absent.csv"])
 def test_a_file_that_is_not_there_is_one_sentence(folder: Path, name: str) -> None:
     told = CliRunner().invoke(app, ["replay", str(folder / "devices.yaml"), "--readings", str(folder / name)])
-    assert told.exit_code == 1
-    assert "cannot be read" in told.stderr
+    assert told.exit_code == 2
+    assert "does not exist; give the path of a file" in told.stderr
 
 
 def test_a_mistake_in_the_other_rules_names_that_file(folder: Path) -> None:
