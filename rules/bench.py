@@ -191,6 +191,7 @@ class Bench:
     def _trace(self, room: Room, signal: Signal, telling: Callable[[float, float], bool], rest: int) -> None:
         trace, doorman = Trace(self.memory, signal, telling, rest), Doorman(self.memory, room)
         trace.listeners.append(doorman)
+        room.traces.append(trace)
         self.memory.keep(room.zone, f"trace|{signal.track.device.id}|{signal.quantity}", trace)
 
     def _working(self, zone: str | None) -> Working:

@@ -79,6 +79,9 @@ class Told(Protocol):
     def spoken_until(self, signal: Signal) -> int:
         """Last instant of the stretch of readings, none of them stale, in which ``signal`` now stands."""
 
+    def offline(self, track: Track) -> Ints:
+        """Instants of the stretch at which ``track`` is said to be offline: then nothing of it is known any more."""
+
 
 class Calm:
     """The calm zones of one stretch of readings, after ``memory.now`` up to ``last``; or of a span of it."""
@@ -201,6 +204,9 @@ class Calm:
         return run.steady and self._lasts(signal)
 
     def _lasts(self, signal: Signal) -> bool:
+        offline = self._history.offline(signal.track)
+        if len(offline) and ((offline > self._start) & (offline <= self.last)).any():
+            return False
         return self._history.spoken_until(signal) + signal.stale_after > self.last
 
     def _is_plain(self, room: Room) -> bool:
@@ -355,12 +361,15 @@ class Calm:
         return RoomLine(room, sources, self.edges_of(room), self.turns)
 
     def _learn(self, level: LowLevel) -> None:
-        run = self._runs.get(level.signal)
+        run, signal = self._runs.get(level.signal), level.signal
         ticks = self._ticks_of(level)
         assert ticks is not None
-        values = np.full(len(ticks[0]), np.nan)
+        heard: int | Ints = signal.heard
+        values = np.full(len(ticks[0]), np.nan if signal.unknown else signal.value, np.float64)
         if run is not None:
-            values = run.values[self._looks(run, ticks[0])]
+            places = self._looks(run, ticks[0])
+            heard, values = run.times[places], run.values[places]
+        values[ticks[0] - heard >= signal.stale_after] = np.nan
         self._lines[level] = LevelLine(level, *ticks, values, self.turns)
 
     def _learn_light(self, light: LampLight, zone: Zone) -> None:
@@ -368,8 +377,9 @@ class Calm:
 
         def lux(moment: int, turn: int) -> float | None:
             if run is None:
-                return None if sensor.unknown else float(sensor.value)
-            return run.value_at(moment, turn - FIRST_DEVICE)
+                known = not sensor.unknown and moment - sensor.heard < sensor.stale_after
+                return float(sensor.value) if known else None
+            return run.fresh_at(moment, turn - FIRST_DEVICE)
 
         lines = [self._lines[cell].line(False) for cell in self._told(light, zone)]
         changes = []

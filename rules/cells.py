@@ -490,6 +490,10 @@ class Track:
 
     def silence(self, moment: int) -> None:
         """The device is known to be offline."""
+        for signal in self.signals.values():
+            history = signal.memory.history
+            if history is not None:  # what it said up to now counts
+                history.catch_up(signal, moment)
         lost = [signal for signal in self.signals.values() if signal.lose()]
         for signal in lost:
             signal.tell(moment)

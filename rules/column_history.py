@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from rules.spans import Calms
 from rules.watching import Watch
 from rules.zones import Plan, plan_of
 
+_NONE: Final = np.empty(0, np.int64)
+
 
 class ColumnHistory:
     """What the cells need to know of readings that were not handed to them (``rules.cells.History``)."""
@@ -24,6 +27,7 @@ class ColumnHistory:
     def __init__(self) -> None:
         self._runs: dict[Signal, Run] = {}
         self._said: dict[Track, list[Instants]] = {}
+        self._offline: dict[Track, Ints] = {}
         self._moment = 0
         self._rank = -1
         self._plan: Plan | None = None
@@ -99,13 +103,20 @@ class ColumnHistory:
                 track.said = max(track.said, *(instants.array.item(-1) for instants in said))
         self._runs.clear()
         self._said.clear()
+        self._offline.clear()
 
     def add(self, run: Run) -> None:
         self._runs[run.signal] = run
 
-    def hear_of(self, track: Track, times: list[Instants]) -> None:
-        """All instants at which ``track`` says anything, by quantity."""
+    def hear_of(self, track: Track, times: list[Instants], offline: Ints) -> None:
+        """All instants at which ``track`` says anything, by quantity, and those at which it is said to be offline."""
         self._said[track] = times
+        if len(offline):
+            self._offline[track] = offline
+
+    def offline(self, track: Track) -> Ints:
+        """Instants of the stretch at which ``track`` is said to be offline: then nothing of it is known any more."""
+        return self._offline.get(track, _NONE)
 
     def set_now(self, moment: int, rank: int = -1) -> None:
         """Everything before ``moment`` has been said, and at it what devices up to ``rank`` say."""

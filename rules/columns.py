@@ -94,7 +94,7 @@ def _find(memory: Memory, columns: Columns) -> Iterator[list[Finding]]:
             # The first word of a device counts even when no rule asks for it: it starts time, and shows what it tells.
             firsts.append((min(int(series.times[0]) for series in own.values()), track))
         said = list({id(series.times): series.times for series in own.values()}.values())
-        history.hear_of(track, [_instants(shared, times, NEVER) for times in said])
+        history.hear_of(track, [_instants(shared, times, NEVER) for times in said], _offline(own))
         if track.life is not None:
             firsts += [(at, track) for at in _after_silence(track, track.life.limit, said)]
         for run in _runs(memory, track, own, rank, shared):
@@ -143,8 +143,7 @@ def _after_silence(track: Track, limit: int, said: list[Ints]) -> list[int]:
 def _runs(
     memory: Memory, track: Track, own: dict[str, Series], rank: int, shared: dict[tuple[int, int], Instants]
 ) -> Iterator[Run]:
-    online = own.get("online")
-    silences = np.empty(0, np.int64) if online is None else online.times[online.values < 0.5]
+    silences = _offline(own)
     said = None
     if track.on_change:
         said = np.unique(np.concatenate([series.times for series in own.values()]))
@@ -168,6 +167,12 @@ def _runs(
         if run.coarse and not run.steady:  # it begins anew after a gap or a flaw, where the finer cuts count as well
             run = Run(signal, instants, values, rank, silences, said)
         yield run
+
+
+def _offline(own: dict[str, Series]) -> Ints:
+    """When the device is said to be offline."""
+    online = own.get("online")
+    return np.empty(0, np.int64) if online is None else online.times[online.values < 0.5]
 
 
 def _finer(signal: Signal, own: dict[str, Series]) -> bool:

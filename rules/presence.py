@@ -190,7 +190,7 @@ class Room(Lasting):
     ``unneeded``  nobody there since the last sign, or outside working hours
     """
 
-    __slots__ = ("_declared", "_state", "awaited", "bookings", "hold", "last_sign", "sources", "working",
+    __slots__ = ("_declared", "_state", "awaited", "bookings", "hold", "last_sign", "sources", "traces", "working",
                  "yes", "zone")  # fmt: skip
     STATE: ClassVar = ("last_sign", "yes")
     INSTANTS: ClassVar = ("last_sign",)
@@ -202,6 +202,7 @@ class Room(Lasting):
         self.working = working
         self.bookings = bookings
         self.sources: list[Witness] = []
+        self.traces: list[Trace] = []
         self.awaited: list[Patience] = []  # sensors that may yet turn out to tell presence
         self._declared = False
         self.last_sign = NEVER

@@ -100,7 +100,7 @@ class Run:
         if not known:
             events = np.union1d(events, np.zeros(1, np.int64))
         self.events: Ints = events
-        self.steady = known and self.good is None and not len(starts)  # neither gap nor flaw
+        self.steady = known and self.good is None and not len(starts) and not len(silences)  # neither gap nor flaw
         self.first = 0  # place of the last reading before the events
         self.total: Floats | None = None
         if signal.summed and signal.summed != COUNTER:
@@ -246,9 +246,10 @@ class Run:
             return None
         return self.times.item(place), self.times.item(place - 1), self.values.item(place - 1)
 
-    def value_at(self, moment: int, rank: int) -> float:
-        """The value at ``moment``, when devices up to ``rank`` have spoken."""
-        return self.values.item(self.instants.place(moment, self.rank <= rank))
+    def fresh_at(self, moment: int, rank: int) -> float | None:
+        """See ``rules.learning.fresh``, at ``moment``, when devices up to ``rank`` have spoken; it is known then."""
+        place = self.instants.place(moment, self.rank <= rank)
+        return self.values.item(place) if moment - self.times.item(place) < self.signal.stale_after else None
 
     def fresh_until(self, place: int) -> int:
         """Last instant of the stretch in which reading number ``place`` stands."""

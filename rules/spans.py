@@ -6,12 +6,13 @@ the gap alone, from the last reading before it to the first one after it; what l
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from rules.calm import Calm, Told
 from rules.cells import Cell, Signal, Track
 from rules.memory import Memory
+from rules.readings_file import Ints
 from rules.runs import Run
 from rules.watching import Watch
 from rules.zones import Plan, Zone
@@ -19,12 +20,18 @@ from rules.zones import Plan, Zone
 _SHORTEST: Final = 6 * 3_600_000  # ms; to judge less at once costs as much as to go through it
 
 
-def spans_of(zone: Zone, runs: Mapping[Signal, Run], start: int, last: int) -> list[tuple[int, int]]:
+def spans_of(
+    zone: Zone, runs: Mapping[Signal, Run], offline: Callable[[Track], Ints], start: int, last: int
+) -> list[tuple[int, int]]:
     """When nothing is unknown in ``zone`` after ``start`` up to ``last``: from the reading that ends a gap up to the
-    one before the next; none where a value was implausible, or where no gap is what keeps the zone from being calm."""
+    one before the next; none where a value was implausible, or where no gap is what keeps the zone from being calm.
+    What is said to be offline (``offline``, ms) is in a gap from then on."""
     gaps: list[tuple[int, int]] = []
     for signal in zone.signals:
         run = runs.get(signal)
+        for moment in offline(signal.track).tolist():
+            following = [] if run is None else run.times[run.instants.place(moment, True) + 1 :][:1].tolist()
+            gaps.append((moment - 1, following[0] if following else last))
         if run is None or run.steady:
             continue
         if run.good is not None:
@@ -84,7 +91,7 @@ class Calms:
         calm = set(map(id, self._whole.zones))
         for zone in plan.zones:
             if zone.fit and zone.watches and id(zone) not in calm:
-                for begin, end in spans_of(zone, runs, memory.now, last):
+                for begin, end in spans_of(zone, runs, history.offline, memory.now, last):
                     self._coming.setdefault(begin, []).append((zone, end))
         self._clocks = [(clock, clock.listeners) for clock in self._whole.clocks()]  # without those asleep throughout
         ends = {end for spans in self._coming.values() for _, end in spans}

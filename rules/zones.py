@@ -65,7 +65,7 @@ def _zones(memory: Memory) -> Iterable[Zone]:
     for watch in judging:
         join(_things(watch.condition.inputs))
     for room in memory.rooms.values():
-        join([room, *(source.signal for source in room.sources)])
+        join([room, *(source.signal for source in room.sources), *(trace.signal for trace in room.traces)])
     zones: dict[object, Zone] = {}
     for thing in list(above):
         zone = zones.setdefault(top(thing), Zone())

@@ -163,6 +163,31 @@ def test_columns_of_devices_with_gaps_give_the_alerts_of_single_readings(
     assert replay(SITES[which], columns).alerts == replay(SITES[which], readings_of(columns)).alerts
 
 
+def with_last_wills(columns: Columns, seed: int) -> Columns:
+    """The same, with devices that are said to be offline now and then: by a last will, or in every reading."""
+    draw = np.random.default_rng(seed)
+    told = dict(columns)
+    for device in sorted({device for device, _ in columns}):
+        times = next(series.times for (name, _), series in columns.items() if name == device)
+        if draw.random() < 0.2:
+            moments = np.sort(draw.choice(times, 4, replace=False)) + int(draw.choice([0, 1, 7000]))
+            told[device, "online"] = Series(moments, draw.integers(2, size=4).astype(float))
+        elif draw.random() < 0.2:
+            values, place = np.ones(len(times)), int(draw.integers(len(times)))
+            values[place : place + int(draw.choice([1, 2, 10, 60]))] = 0.0
+            told[device, "online"] = Series(times, values)
+    return told
+
+
+@settings(max_examples=12, deadline=None)
+@given(STREAMS, st.integers(0, 2**32 - 1), st.sampled_from([0, 1]))
+def test_columns_of_devices_that_go_offline_give_the_alerts_of_single_readings(
+    given: tuple[int, float, float, int], seed: int, which: int
+) -> None:
+    columns = with_last_wills(stream(*given), seed)
+    assert replay(SITES[which], columns).alerts == replay(SITES[which], readings_of(columns)).alerts
+
+
 def test_a_zone_with_a_gap_is_calm_before_it_and_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
     columns = without(stream(1, 4.0, 0.2, 0), "plug2", slice(600, 640))
     edges: list[int] = []
